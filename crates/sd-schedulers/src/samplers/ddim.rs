@@ -1,0 +1,94 @@
+//! DDIM: "Denoising Diffusion Implicit Models", <https://arxiv.org/abs/2010.02502>, formulas (12) and (16).
+
+use crate::{
+    Scheduler, SchedulerConfig,
+    combination::Value::{Denoised, Noise},
+    config::TrainingConfig,
+    error::{ConfigError, PlanError},
+    plan::{Plan, PlanRequest},
+    program::{Limit, Stage},
+    samplers::{DEFAULT_BETAS, alpha_cumprod_at, clipping, thresholding},
+    schedule::{NoiseLevel, NoiseSchedule, Spacing, TimestepSpacing},
+};
+
+/// `DDIMScheduler`.
+#[derive(Debug, Clone)]
+pub struct Ddim {
+    config: SchedulerConfig,
+    training: TrainingConfig,
+    schedule: NoiseSchedule,
+    spacing: Spacing,
+    limit: Limit,
+    final_alpha_cumprod: f64,
+}
+
+impl Ddim {
+    /// # Errors
+    /// If a key has the wrong type or an impossible value.
+    pub fn new(config: SchedulerConfig) -> Result<Self, ConfigError> {
+        let fields = config.fields();
+        let training = TrainingConfig::read(fields, DEFAULT_BETAS)?;
+        let schedule = training.schedule()?;
+        let clip = clipping(fields, true)?;
+        let final_alpha_cumprod = match fields.flag("set_alpha_to_one", true)? {
+            true => 1.0,
+            false => schedule.alphas_cumprod()[0],
+        };
+        Ok(Self {
+            spacing: Spacing::read(fields, TimestepSpacing::Leading)?,
+            limit: thresholding(fields)?.unwrap_or(clip),
+            final_alpha_cumprod,
+            training,
+            schedule,
+            config,
+        })
+    }
+
+    fn stage(&self, timestep: i64, previous: i64, eta: f64) -> Result<Stage, PlanError> {
+        let alpha = alpha_cumprod_at(&self.schedule, timestep)?;
+        let alpha_previous = if previous < 0 {
+            self.final_alpha_cumprod
+        } else {
+            alpha_cumprod_at(&self.schedule, previous)?
+        };
+        let variance = (1.0 - alpha_previous) / (1.0 - alpha) * (1.0 - alpha / alpha_previous);
+        let std_dev = eta * variance.max(0.0).sqrt();
+        let direction = 1.0 - alpha_previous - std_dev * std_dev;
+        if direction < 0.0 {
+            return Err(PlanError::Eta { eta });
+        }
+        let level = NoiseLevel::variance_preserving(alpha);
+        let prediction = self.training.prediction_type;
+        // The noise is that of the unbounded prediction (diffusers' use_clipped_model_output = false).
+        let mut next =
+            alpha_previous.sqrt() * Denoised + direction.sqrt() * level.epsilon(prediction);
+        if eta > 0.0 {
+            next = next + std_dev * Noise;
+        }
+        Ok(Stage::new(timestep as f64, level, prediction)
+            .limit(self.limit)
+            .next(next)
+            .finish_step())
+    }
+}
+
+impl Scheduler for Ddim {
+    fn config(&self) -> &SchedulerConfig {
+        &self.config
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
+        request.validate()?;
+        let (steps, limit) = (request.steps, self.training.num_train_timesteps);
+        if steps > limit {
+            return Err(PlanError::TooManySteps { steps, limit });
+        }
+        // Not the next timestep of the list: for linspace and trailing they differ.
+        let step = (limit / steps) as i64;
+        let timesteps = self.spacing.whole_timesteps(limit, steps)?;
+        let stages =
+            timesteps[request.begin..].iter().map(|&t| self.stage(t, t - step, request.eta));
+        let final_level = NoiseLevel::variance_preserving(self.final_alpha_cumprod);
+        Plan::from_stages(request, stages.collect::<Result<_, _>>()?, final_level)
+    }
+}

@@ -1,0 +1,174 @@
+//! Requests of every kind: a plan or a typed error, never a panic, and always as many steps as were asked for.
+
+#![allow(clippy::unwrap_used)]
+
+use sd_schedulers::{
+    HostRun, NoiseGenerator, PlanError, PlanRequest, Scheduler, SchedulerConfig, SchedulerKind,
+    TimestepSpacing, TorchCpuGenerator,
+};
+
+fn scheduler(class: &str, keys: &[(&str, serde_json::Value)]) -> Box<dyn Scheduler> {
+    let keys = keys.iter().cloned();
+    let config =
+        keys.fold(SchedulerConfig::new(class), |config, (key, value)| config.with(key, value));
+    config.build().unwrap()
+}
+
+/// Runs a plan to its end on one number.
+fn finish(scheduler: &dyn Scheduler, request: &PlanRequest) -> Result<usize, PlanError> {
+    let plan = scheduler.plan(request)?;
+    assert_eq!(plan.sigmas().len(), plan.timesteps().len() + 1);
+    let mut run = HostRun::new(&plan, vec![plan.init_noise_sigma()]);
+    let mut noise = TorchCpuGenerator::new(0);
+    while let Some((input, evaluation)) = run.evaluation() {
+        assert!(evaluation.timestep.is_finite() && evaluation.timestep >= 0.0);
+        run.advance(vec![0.5 * input[0]], &mut noise).unwrap();
+        assert!(run.latents()[0].is_finite(), "{scheduler:?} {request:?}");
+    }
+    assert_eq!(run.index(), plan.steps());
+    Ok(run.index())
+}
+
+#[test]
+fn every_number_of_steps() {
+    for kind in SchedulerKind::ALL {
+        for spacing in TimestepSpacing::ALL {
+            for count in [1, 2, 7, 1000] {
+                let config = SchedulerConfig::new(kind.class_name())
+                    .with("num_train_timesteps", count)
+                    .with("timestep_spacing", spacing.name());
+                let scheduler = kind.with_config_of(&config).unwrap();
+                for steps in (1..=16).chain([61, 500, 999, 1000, 1001, 1500]) {
+                    for begin in [0, 1, steps / 2, steps - 1] {
+                        let request = PlanRequest::new(steps).begin(begin);
+                        if let Ok(made) = finish(&*scheduler, &request) {
+                            assert_eq!(made, steps - begin, "{kind} {spacing} {request:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ordinary_requests_succeed() {
+    for kind in SchedulerKind::ALL {
+        for spacing in TimestepSpacing::ALL {
+            let config = SchedulerConfig::new("").with("timestep_spacing", spacing.name());
+            let scheduler = kind.with_config_of(&config).unwrap();
+            for steps in [4, 20, 50, 100] {
+                for begin in [0, 1, steps / 2, steps - 1] {
+                    let request = PlanRequest::new(steps).begin(begin).eta(1.0);
+                    assert_eq!(
+                        finish(&*scheduler, &request),
+                        Ok(steps - begin),
+                        "{kind} {spacing}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Counts draws.
+#[derive(Debug, Default)]
+struct Counter(usize);
+
+impl NoiseGenerator for Counter {
+    fn fill(&mut self, _values: &mut [f32]) {
+        self.0 += 1;
+    }
+}
+
+// diffusers: Euler ancestral draws in the last step, too, DDIM whenever eta is above 0
+#[test]
+fn draws_of_noise() {
+    for (class, eta, expected) in [
+        ("EulerAncestralDiscreteScheduler", 0.0, 10),
+        ("DDIMScheduler", 0.5, 10),
+        ("DDIMScheduler", 0.0, 0),
+        ("PNDMScheduler", 0.5, 0),
+        ("DPMSolverMultistepScheduler", 0.5, 0),
+    ] {
+        let plan = scheduler(class, &[]).plan(&PlanRequest::new(10).eta(eta)).unwrap();
+        let mut run = HostRun::new(&plan, vec![1.0]);
+        let mut counter = Counter::default();
+        while let Some((input, _)) = run.evaluation() {
+            run.advance(input, &mut counter).unwrap();
+        }
+        assert_eq!(counter.0, expected, "{class} {eta}");
+    }
+}
+
+// diffusers: the counts of `timesteps` after set_timesteps(20)
+#[test]
+fn evaluations_of_twenty_steps() {
+    let prk = [("skip_prk_steps", true.into())];
+    for (scheduler, expected) in [
+        (scheduler("DDIMScheduler", &[]), 20),
+        (scheduler("PNDMScheduler", &prk), 21),
+        (scheduler("PNDMScheduler", &[]), 29),
+        (scheduler("EulerDiscreteScheduler", &[]), 20),
+        (scheduler("HeunDiscreteScheduler", &[]), 39),
+        (scheduler("DPMSolverMultistepScheduler", &[]), 20),
+    ] {
+        let plan = scheduler.plan(&PlanRequest::new(20)).unwrap();
+        assert_eq!((plan.timesteps().len(), plan.steps()), (expected, 20), "{scheduler:?}");
+    }
+    let plan =
+        scheduler("PNDMScheduler", &[("skip_prk_steps", true.into()), ("steps_offset", 1.into())]);
+    let plan = plan.plan(&PlanRequest::new(20)).unwrap();
+    assert_eq!(plan.timesteps()[..4], [951.0, 901.0, 901.0, 851.0]);
+}
+
+// diffusers.md: sigma(951) = 11.028 for leading, 14.615 for linspace
+#[test]
+fn initial_noise() {
+    let stable_diffusion = |spacing: &str| {
+        scheduler(
+            "EulerDiscreteScheduler",
+            &[
+                ("beta_schedule", "scaled_linear".into()),
+                ("beta_start", 0.00085.into()),
+                ("beta_end", 0.012.into()),
+                ("timestep_spacing", spacing.into()),
+                ("steps_offset", 1.into()),
+            ],
+        )
+    };
+    for (spacing, expected) in
+        [("leading", (11.02833_f64.powi(2) + 1.0).sqrt()), ("linspace", 14.61464)]
+    {
+        let plan = stable_diffusion(spacing).plan(&PlanRequest::new(20)).unwrap();
+        assert!((plan.init_noise_sigma() - expected).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn impossible_requests_are_typed_errors() {
+    let ddim = scheduler("DDIMScheduler", &[]);
+    let error = |scheduler: &dyn Scheduler, request| scheduler.plan(&request).unwrap_err();
+    assert_eq!(error(&*ddim, PlanRequest::new(0)), PlanError::NoSteps);
+    assert_eq!(
+        error(&*ddim, PlanRequest::new(1001)),
+        PlanError::TooManySteps { steps: 1001, limit: 1000 }
+    );
+    assert!(matches!(error(&*ddim, PlanRequest::new(5).eta(f64::NAN)), PlanError::Eta { .. }));
+    assert!(matches!(error(&*ddim, PlanRequest::new(5).eta(40.0)), PlanError::Eta { .. }));
+    let prk = scheduler("PNDMScheduler", &[]);
+    assert!(matches!(error(&*prk, PlanRequest::new(3)), PlanError::TooFewSteps { needed: 4, .. }));
+    let beyond = scheduler("DDIMScheduler", &[("steps_offset", 1.into())]);
+    assert_eq!(
+        error(&*beyond, PlanRequest::new(1000)),
+        PlanError::TimestepOutOfRange { timestep: 1000, num_train_timesteps: 1000 }
+    );
+    let zero_snr =
+        [("rescale_betas_zero_snr", true.into()), ("timestep_spacing", "trailing".into())];
+    let dark = scheduler("DDIMScheduler", &zero_snr);
+    assert_eq!(error(&*dark, PlanRequest::new(10)), PlanError::NotFinite { timestep: 999.0 });
+    let same = scheduler("DPMSolverMultistepScheduler", &[("timestep_spacing", "leading".into())]);
+    assert!(matches!(error(&*same, PlanRequest::new(1000)), PlanError::NotFinite { .. }));
+    let trailing = scheduler("EulerDiscreteScheduler", &[("timestep_spacing", "trailing".into())]);
+    assert!(matches!(error(&*trailing, PlanRequest::new(1001)), PlanError::TooManySteps { .. }));
+}
