@@ -1,0 +1,43 @@
+//! Which backends have the operations.
+
+use burn::tensor::{DType, Tensor, TensorData};
+use burn_autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
+
+use crate::{DiffusionBackend, WeightRole};
+
+/// The default bodies differentiate, so training needs no kernels of its own.
+impl<B: DiffusionBackend, C: CheckpointStrategy> DiffusionBackend for Autodiff<B, C> {
+    fn upload_weight<const D: usize>(
+        data: TensorData,
+        role: WeightRole,
+        dtype: DType,
+        device: &<B as burn::tensor::backend::BackendTypes>::Device,
+    ) -> Tensor<Self, D> {
+        Tensor::from_inner(B::upload_weight(data, role, dtype, device))
+    }
+}
+
+/// Implements the trait for Burn's CubeCL backend on one runtime.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+macro_rules! cube_backend {
+    ($runtime:ty) => {
+        impl<F, I, BT> DiffusionBackend for burn_cubecl::CubeBackend<$runtime, F, I, BT>
+        where
+            F: burn_cubecl::FloatElement,
+            I: burn_cubecl::IntElement,
+            BT: burn_cubecl::BoolElement,
+        {
+        }
+    };
+}
+
+#[cfg(feature = "wgpu")]
+cube_backend!(burn_wgpu::WgpuRuntime);
+
+#[cfg(feature = "cuda")]
+cube_backend!(cubecl::cuda::CudaRuntime);
+
+/// The default bodies, in plain operations that Burn may fuse. The project's own backends are not wrapped in `Fusion`
+/// (ARCHITECTURE.md, decision 3); this is for those of others.
+#[cfg(feature = "fusion")]
+impl<B: burn_fusion::FusionBackend> DiffusionBackend for burn_fusion::Fusion<B> {}
