@@ -1,0 +1,314 @@
+//! Finding the weights of a component in its directory, by the file names of diffusers and transformers.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{CheckpointError, SafetensorsFile, ShardedFiles, WeightSource, sharded::is_plain_name};
+
+/// File names without their ends: of diffusers' models, and of transformers' models.
+const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+
+/// Variants in the order of preference when there are no plain weights and none was asked for.
+const PREFERRED_VARIANTS: [&str; 2] = ["fp16", "bf16"];
+
+/// Ends of files that hold pickles.
+const PICKLE_ENDS: [&str; 5] = [".bin", ".ckpt", ".pt", ".pth", ".pkl"];
+
+/// The weights of a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundWeights {
+    /// Where they are.
+    pub files: WeightFiles,
+    /// The variant in their names, such as `fp16`.
+    pub variant: Option<String>,
+}
+
+/// One file, or an index of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WeightFiles {
+    /// A `.safetensors` file.
+    Single(PathBuf),
+    /// A `.index.json` file beside its shards.
+    Sharded(PathBuf),
+}
+
+impl WeightFiles {
+    /// The file, or the index.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Single(path) | Self::Sharded(path) => path,
+        }
+    }
+
+    /// Maps and checks the files.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn open(&self) -> Result<Box<dyn WeightSource>, CheckpointError> {
+        Ok(match self {
+            Self::Single(path) => Box::new(SafetensorsFile::open(path)?),
+            Self::Sharded(path) => Box::new(ShardedFiles::open(path)?),
+        })
+    }
+}
+
+/// Finds and opens the weights in a component's directory; see [`find_weights`].
+///
+/// # Errors
+/// [`CheckpointError`]: none there, or what is wrong with them.
+pub fn open_weights(
+    directory: impl AsRef<Path>,
+    variant: Option<&str>,
+) -> Result<Box<dyn WeightSource>, CheckpointError> {
+    find_weights(directory, variant)?.files.open()
+}
+
+/// Finds the weights in a component's directory.
+///
+/// With a `variant`, that variant, or else the plain weights, as diffusers mixes them. Without, the plain weights, or else
+/// the variant `fp16`, then `bf16`, then the only one there is.
+///
+/// # Errors
+/// [`CheckpointError::NoWeights`], [`CheckpointError::PickleOnly`], [`CheckpointError::AmbiguousVariant`], or what the
+/// operating system says of the directory.
+pub fn find_weights(
+    directory: impl AsRef<Path>,
+    variant: Option<&str>,
+) -> Result<FoundWeights, CheckpointError> {
+    let directory = directory.as_ref();
+    let listing = Listing::read(directory)?;
+    if let Some(variant) = variant {
+        if let Some(found) = listing.find(Some(variant)) {
+            return Ok(found);
+        }
+        tracing::debug!(directory = %directory.display(), variant, "no such variant, looking for plain weights");
+    }
+    if let Some(found) = listing.find(None) {
+        return Ok(found);
+    }
+    match variant {
+        Some(_) => Err(listing.nothing(variant)),
+        None => listing.find_any_variant(),
+    }
+}
+
+/// The names of one directory's files.
+struct Listing<'a> {
+    directory: &'a Path,
+    names: BTreeSet<String>,
+}
+
+impl<'a> Listing<'a> {
+    fn read(directory: &'a Path) -> Result<Self, CheckpointError> {
+        let failed = |source| CheckpointError::io("open", directory, source);
+        let mut names = BTreeSet::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // Links are followed: caches of downloads are made of them.
+            if let Ok(name) = entry.file_name().into_string()
+                && entry.path().is_file()
+            {
+                names.insert(name);
+            }
+        }
+        Ok(Self { directory, names })
+    }
+
+    fn find(&self, variant: Option<&str>) -> Option<FoundWeights> {
+        let name = candidates(variant).into_iter().find(|name| self.names.contains(name))?;
+        let path = self.directory.join(&name);
+        let files = if name.ends_with(".json") {
+            WeightFiles::Sharded(path)
+        } else {
+            WeightFiles::Single(path)
+        };
+        Some(FoundWeights { files, variant: variant.map(Into::into) })
+    }
+
+    fn find_any_variant(&self) -> Result<FoundWeights, CheckpointError> {
+        let variants: BTreeSet<&str> =
+            self.names.iter().filter_map(|name| variant_of(name)).collect();
+        let preferred = PREFERRED_VARIANTS.into_iter().find(|variant| variants.contains(variant));
+        let only = if variants.len() == 1 { variants.first().copied() } else { None };
+        match preferred.or(only) {
+            Some(variant) => self.find(Some(variant)).ok_or_else(|| self.nothing(None)),
+            None if variants.is_empty() => Err(self.nothing(None)),
+            None => Err(CheckpointError::AmbiguousVariant {
+                directory: self.directory.into(),
+                variants: variants.into_iter().map(Into::into).collect(),
+            }),
+        }
+    }
+
+    /// Why there is nothing to load.
+    fn nothing(&self, variant: Option<&str>) -> CheckpointError {
+        let directory = self.directory.into();
+        let is_pickle = |name: &&String| PICKLE_ENDS.iter().any(|end| name.ends_with(end));
+        let files: Vec<String> = self.names.iter().filter(is_pickle).cloned().collect();
+        if !files.is_empty() {
+            return CheckpointError::PickleOnly { directory, files };
+        }
+        let mut looked_for = variant.map(|variant| candidates(Some(variant))).unwrap_or_default();
+        looked_for.extend(candidates(None));
+        CheckpointError::NoWeights { directory, looked_for }
+    }
+}
+
+/// File names that hold weights, best first. diffusers prefers an index, transformers a single file.
+fn candidates(variant: Option<&str>) -> Vec<String> {
+    STEMS
+        .iter()
+        .flat_map(|stem| {
+            let single = single_name(stem, variant);
+            let mut indices = vec![index_name(stem, variant)];
+            if let Some(variant) = variant {
+                // Two older orders of the same parts.
+                indices.push(format!("{stem}.safetensors.{variant}.index.json"));
+                indices.push(format!("{stem}.{variant}.safetensors.index.json"));
+            }
+            if *stem == "model" {
+                indices.insert(0, single);
+            } else {
+                indices.push(single);
+            }
+            indices
+        })
+        .collect()
+}
+
+/// `STEM.safetensors` or `STEM.VARIANT.safetensors`.
+pub(crate) fn single_name(stem: &str, variant: Option<&str>) -> String {
+    format!("{stem}{}.safetensors", dotted(variant))
+}
+
+/// `STEM.safetensors.index.json` or `STEM.safetensors.index.VARIANT.json`.
+pub(crate) fn index_name(stem: &str, variant: Option<&str>) -> String {
+    format!("{stem}.safetensors.index{}.json", dotted(variant))
+}
+
+/// `STEM-00001-of-00003.safetensors` or `STEM.VARIANT-00001-of-00003.safetensors`; `number` counts from 1.
+pub(crate) fn shard_name(stem: &str, variant: Option<&str>, number: usize, count: usize) -> String {
+    format!("{stem}{}-{number:05}-of-{count:05}.safetensors", dotted(variant))
+}
+
+fn dotted(variant: Option<&str>) -> String {
+    variant.map(|variant| format!(".{variant}")).unwrap_or_default()
+}
+
+/// The variant in the name of a single file or of an index, if it has one.
+fn variant_of(name: &str) -> Option<&str> {
+    let rest = STEMS.iter().find_map(|stem| name.strip_prefix(stem)?.strip_prefix('.'))?;
+    let variant = rest
+        .strip_prefix("safetensors.index.")
+        .and_then(|rest| rest.strip_suffix(".json"))
+        .or_else(|| {
+            rest.strip_prefix("safetensors.").and_then(|rest| rest.strip_suffix(".index.json"))
+        })
+        .or_else(|| rest.strip_suffix(".safetensors.index.json"))
+        .or_else(|| rest.strip_suffix(".safetensors"))?;
+    let plain = !variant.is_empty() && !variant.contains('.') && is_plain_name(variant);
+    (plain && !is_shard(variant)).then_some(variant)
+}
+
+/// Whether a name ends as shards do: `-00001-of-00003`.
+pub(crate) fn is_shard(name: &str) -> bool {
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit_once("-of-")
+        .and_then(|(rest, count)| Some((rest.rsplit_once('-')?.1, count)))
+        .is_some_and(|(number, count)| is_number(number) && is_number(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found among these file names: the file chosen, or the error's text.
+    fn find(names: &[&str], variant: Option<&str>) -> Result<String, CheckpointError> {
+        let directory = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(directory.path().join(name), b"").unwrap();
+        }
+        let found = find_weights(directory.path(), variant)?;
+        Ok(found.files.path().file_name().unwrap().to_str().unwrap().to_owned())
+    }
+
+    const PLAIN: &str = "diffusion_pytorch_model.safetensors";
+    const HALF: &str = "diffusion_pytorch_model.fp16.safetensors";
+
+    #[test]
+    fn plain_weights_are_preferred_and_variants_found_on_demand() {
+        assert_eq!(find(&[PLAIN, HALF, "config.json"], None).unwrap(), PLAIN);
+        assert_eq!(find(&[PLAIN, HALF], Some("fp16")).unwrap(), HALF);
+        assert_eq!(find(&[PLAIN], Some("fp16")).unwrap(), PLAIN);
+        assert_eq!(find(&["model.safetensors"], None).unwrap(), "model.safetensors");
+    }
+
+    #[test]
+    fn a_variant_is_used_when_it_is_all_there_is() {
+        assert_eq!(find(&[HALF], None).unwrap(), HALF);
+        assert_eq!(
+            find(&["model.bf16.safetensors", "model.fp16.safetensors"], None).unwrap(),
+            "model.fp16.safetensors"
+        );
+        assert_eq!(
+            find(&["model.bf16.safetensors", "model.x.safetensors"], None).unwrap(),
+            "model.bf16.safetensors"
+        );
+        assert_eq!(
+            find(&["model.non_ema.safetensors"], None).unwrap(),
+            "model.non_ema.safetensors"
+        );
+        let error = find(&["model.a.safetensors", "model.b.safetensors"], None).unwrap_err();
+        assert!(
+            matches!(error, CheckpointError::AmbiguousVariant { variants, .. } if variants == ["a", "b"])
+        );
+    }
+
+    #[test]
+    fn indices_are_found_under_new_and_old_names() {
+        let shard = "model.fp16-00001-of-00002.safetensors";
+        for index in [
+            "model.safetensors.index.fp16.json",
+            "model.safetensors.fp16.index.json",
+            "model.fp16.safetensors.index.json",
+        ] {
+            assert_eq!(find(&[index, shard], None).unwrap(), index);
+            assert_eq!(find(&[index, shard, "model.safetensors"], Some("fp16")).unwrap(), index);
+        }
+        let index = "diffusion_pytorch_model.safetensors.index.json";
+        assert_eq!(
+            find(&[index, "diffusion_pytorch_model-00001-of-00002.safetensors"], None).unwrap(),
+            index
+        );
+    }
+
+    #[test]
+    fn shards_without_an_index_are_no_variant() {
+        let error = find(&["model.fp16-00001-of-00002.safetensors"], None).unwrap_err();
+        assert!(matches!(error, CheckpointError::NoWeights { .. }), "{error}");
+    }
+
+    #[test]
+    fn pickles_are_refused_with_advice() {
+        let error = find(&["diffusion_pytorch_model.bin"], None).unwrap_err();
+        assert!(error.to_string().contains("(diffusion_pytorch_model.bin)"), "{error}");
+        assert!(error.to_string().contains("convert them to .safetensors"), "{error}");
+        assert_eq!(find(&["diffusion_pytorch_model.bin", PLAIN], None).unwrap(), PLAIN);
+    }
+
+    #[test]
+    fn an_empty_directory_says_what_was_looked_for() {
+        let error = find(&[], Some("fp16")).unwrap_err().to_string();
+        for name in [PLAIN, HALF, "model.safetensors", "model.safetensors.index.fp16.json"] {
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(matches!(
+            find_weights("no/such/directory", None),
+            Err(CheckpointError::NotFound { .. })
+        ));
+    }
+}

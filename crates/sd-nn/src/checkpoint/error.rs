@@ -1,0 +1,214 @@
+//! What can go wrong with a checkpoint file, told by name, expectation and finding.
+
+use std::{io, path::PathBuf};
+
+use burn::tensor::DType;
+use safetensors::Dtype;
+
+use super::{ForeignFormat, HeaderProblem, IndexProblem, LoadReport};
+
+/// Why weights could not be found, read, loaded or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// There is no such file.
+    #[error("{}: no such file", path.display())]
+    NotFound {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A directory stands where a file was expected.
+    #[error("{} is a directory, expected a .safetensors file", path.display())]
+    IsDirectory {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted: "open", "map", "write", …
+        action: &'static str,
+        /// The file concerned.
+        path: PathBuf,
+        /// The operating system's own words.
+        source: io::Error,
+    },
+    /// A file of no bytes.
+    #[error("{} is empty, expected a safetensors file (an interrupted download?)", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is something else, whatever its name says.
+    #[error("{} is not a safetensors file: it looks like {format}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        format: ForeignFormat,
+    },
+    /// A safetensors header that contradicts itself or its file.
+    #[error("{} is not a valid safetensors file: {problem}", path.display())]
+    InvalidHeader {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: HeaderProblem,
+    },
+    /// The index of a sharded checkpoint is wrong, or disagrees with its shards.
+    #[error("{}: {problem}", path.display())]
+    InvalidIndex {
+        /// The index file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: IndexProblem,
+    },
+    /// A tensor that the source does not have.
+    #[error("{origin} has no tensor `{name}`{}", nearest.as_ref().map(|n| format!(", nearest is `{n}`")).unwrap_or_default())]
+    NoSuchTensor {
+        /// Where it was looked for.
+        origin: String,
+        /// The tensor asked for.
+        name: String,
+        /// The most similar name there.
+        nearest: Option<String>,
+    },
+    /// A tensor whose element type is known to the format but not to this crate.
+    #[error(
+        "{origin}: tensor `{name}` has dtype {found}, expected F16, BF16, F32, F64, an integer type or BOOL"
+    )]
+    UnsupportedDtype {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its dtype in the file.
+        found: Dtype,
+    },
+    /// A dtype was asked for into which weights cannot be read, or from which they cannot be written.
+    #[error(
+        "{origin}: tensor `{name}` cannot have dtype {asked:?}, expected F16, BF16, F32 or F64"
+    )]
+    UnsupportedTarget {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// The dtype asked for.
+        asked: DType,
+    },
+    /// A directory holds weights only as pickles.
+    #[error(
+        "{} holds weights only as pickles ({}), which can run code and are not read; convert them to .safetensors, for \
+         instance with save_pretrained(..., safe_serialization=True) of diffusers",
+        directory.display(), files.join(", ")
+    )]
+    PickleOnly {
+        /// The component's directory.
+        directory: PathBuf,
+        /// The pickles in it.
+        files: Vec<String>,
+    },
+    /// A directory without weights.
+    #[error("{} holds no weights, looked for {}", directory.display(), looked_for.join(", "))]
+    NoWeights {
+        /// The component's directory.
+        directory: PathBuf,
+        /// The file names that would have done.
+        looked_for: Vec<String>,
+    },
+    /// Several variants and no plain file, so that a choice has to be made by the user.
+    #[error("{} holds several variants ({}) and no plain weights, ask for one of them", directory.display(), variants.join(", "))]
+    AmbiguousVariant {
+        /// The component's directory.
+        directory: PathBuf,
+        /// The variants in it.
+        variants: Vec<String>,
+    },
+    /// The checkpoint does not fit the model.
+    #[error("{origin} does not fit the model: {report}")]
+    Incompatible {
+        /// Where the weights come from.
+        origin: String,
+        /// What is missing or of another shape.
+        report: Box<LoadReport>,
+    },
+    /// Two keys of a file stand for one parameter.
+    #[error("{origin}: keys `{first}` and `{second}` both stand for parameter `{path}`")]
+    KeyCollision {
+        /// Where the weights come from.
+        origin: String,
+        /// The parameter's path.
+        path: String,
+        /// One key.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Values that are not as long as their shape and dtype say.
+    #[error(
+        "tensor `{name}` of shape {shape:?} and dtype {dtype} takes {expected} bytes, found {found}"
+    )]
+    WrongLength {
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its dtype.
+        dtype: Dtype,
+        /// Bytes that shape and dtype ask for.
+        expected: u64,
+        /// Bytes given.
+        found: u64,
+    },
+    /// A name was given twice for saving.
+    #[error("{}: two tensors are named `{name}`", path.display())]
+    DuplicateTensor {
+        /// The file to be written.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A checkpoint was to be finished before all its tensors were written.
+    #[error("{}: {} tensors were not written, first `{}`", path.display(), names.len(), names.first().map(String::as_str).unwrap_or_default())]
+    Unwritten {
+        /// The file, or the index.
+        path: PathBuf,
+        /// The tensors that lack, sorted.
+        names: Vec<String>,
+    },
+    /// A parameter's tensor in the file is not of a float type that is read.
+    #[error("{origin}: parameter `{name}` has dtype {found}, expected F16, BF16, F32 or F64")]
+    NotFloat {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its dtype in the file.
+        found: Dtype,
+    },
+    /// The backend could not give a tensor's values.
+    #[error("cannot read parameter `{name}` from its device: {message}")]
+    Device {
+        /// The parameter's path.
+        name: String,
+        /// The backend's own words.
+        message: String,
+    },
+    /// A stem, variant or tensor to save under a name that it cannot have.
+    #[error("`{name}` cannot be the name of a file or tensor to save")]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+}
+
+impl CheckpointError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::NotFound && action == "open" {
+            return Self::NotFound { path };
+        }
+        Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,224 @@
+//! Loading a module: one pass over its tree, each parameter by its path.
+
+use std::collections::HashMap;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{DType, Shape, Tensor, TensorData},
+};
+use sd_kernels::{DiffusionBackend, WeightRole};
+
+use super::{
+    CheckpointError, FileDtype, KeyTable, LoadReport, MisShapedTensor, MissingTensor, Renamed,
+    UnexpectedTensor, WeightSource,
+    layout::{Layout, file_shape, layout},
+    path::{ModulePath, visit},
+};
+
+/// How a source is loaded into a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadOptions {
+    /// Element type of every parameter, whatever the file has.
+    pub dtype: DType,
+    /// The names of the source.
+    pub table: KeyTable,
+}
+
+impl LoadOptions {
+    /// Parameters of this dtype, under the names that the module gives them.
+    pub fn new(dtype: DType) -> Self {
+        Self { dtype, table: KeyTable::default() }
+    }
+
+    /// Sets the names of the source.
+    pub fn table(mut self, table: KeyTable) -> Self {
+        self.table = table;
+        self
+    }
+}
+
+/// Replaces every parameter of a module by its tensor in the source.
+///
+/// A parameter's path is its key, but for what the table renames. Convolution weights of files are `[out, in, kh, kw]` and
+/// become `[out, kh, kw, in]`. Nothing is read before every key and shape has been checked, and no parameter that is
+/// replaced is initialised before. Low-rank branches of layers keep their values.
+///
+/// The report names tensors that no parameter asked for; they are also logged.
+///
+/// # Errors
+/// [`CheckpointError::Incompatible`] when tensors are missing or have another shape, or what reading a tensor says.
+pub fn load_module<B: DiffusionBackend, M: Module<B>>(
+    module: M,
+    source: &dyn WeightSource,
+    options: &LoadOptions,
+) -> Result<(M, LoadReport), CheckpointError> {
+    let renamed = Renamed::new(source, &options.table)?;
+    let (plan, report) = plan::<B, M>(&module, &renamed, &options.table)?;
+    let origin = source.origin();
+    if !report.is_complete() {
+        return Err(CheckpointError::Incompatible { origin, report: Box::new(report) });
+    }
+    if !report.unexpected.is_empty() {
+        tracing::warn!(%origin, %report, "tensors that no parameter asks for");
+    }
+    let mut loader = Loader {
+        path: ModulePath::default(),
+        source: &renamed,
+        plan,
+        dtype: options.dtype,
+        failed: None,
+    };
+    let module = module.map(&mut loader);
+    match loader.failed {
+        Some(error) => Err(error),
+        None => Ok((module, report)),
+    }
+}
+
+/// Every parameter's way from the file into the module, and what is wrong with it.
+fn plan<B: DiffusionBackend, M: Module<B>>(
+    module: &M,
+    source: &Renamed<&dyn WeightSource>,
+    table: &KeyTable,
+) -> Result<(HashMap<String, Layout>, LoadReport), CheckpointError> {
+    let mut expected = Expected::default();
+    visit::<B, M>(module, &mut expected);
+    let mut plan = HashMap::new();
+    let mut report = LoadReport::default();
+    for (path, shape) in expected.shapes {
+        let Some(info) = source.info(&path) else {
+            let (key, shape) = (table.to_file(&path), file_shape(&shape));
+            report.missing.push(MissingTensor { key, shape, nearest: None });
+            continue;
+        };
+        let key = source.key(&path).unwrap_or(&path).to_owned();
+        if !matches!(info.dtype, FileDtype::F16 | FileDtype::BF16 | FileDtype::F32 | FileDtype::F64)
+        {
+            return Err(CheckpointError::NotFloat {
+                origin: source.origin(),
+                name: key,
+                found: info.dtype,
+            });
+        }
+        match layout(&shape, &info.shape) {
+            Some(layout) => {
+                plan.insert(path, layout);
+            }
+            None => report.mis_shaped.push(MisShapedTensor {
+                key,
+                expected: file_shape(&shape),
+                found: info.shape,
+            }),
+        }
+    }
+    report.loaded = plan.len();
+    report.unexpected = unexpected(source, &plan, &report);
+    report.suggest();
+    Ok((plan, report))
+}
+
+/// Tensors of the source that are in nobody's plan.
+fn unexpected(
+    source: &Renamed<&dyn WeightSource>,
+    plan: &HashMap<String, Layout>,
+    report: &LoadReport,
+) -> Vec<UnexpectedTensor> {
+    let mis_shaped: Vec<&str> = report.mis_shaped.iter().map(|entry| entry.key.as_str()).collect();
+    let paths = source.names().into_iter().filter(|path| !plan.contains_key(path));
+    let entries = paths.filter_map(|path| {
+        let key = source.key(&path)?;
+        let shape = source.info(&path)?.shape;
+        (!mis_shaped.contains(&key)).then(|| UnexpectedTensor {
+            key: key.into(),
+            shape,
+            nearest: None,
+        })
+    });
+    entries.collect()
+}
+
+/// Collects the path and shape of every parameter; initialises none.
+#[derive(Default)]
+struct Expected {
+    path: ModulePath,
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl<B: DiffusionBackend> ModuleVisitor<B> for Expected {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if !self.path.is_adapter() {
+            self.shapes.push((self.path.key(), param.lazy_shape().to_vec()));
+        }
+    }
+}
+
+/// Puts tensors into the places of parameters; after a failure it leaves the rest alone.
+struct Loader<'a> {
+    path: ModulePath,
+    source: &'a Renamed<&'a dyn WeightSource>,
+    plan: HashMap<String, Layout>,
+    dtype: DType,
+    failed: Option<CheckpointError>,
+}
+
+impl Loader<'_> {
+    fn read(
+        &self,
+        path: &str,
+        layout: Layout,
+        shape: Shape,
+    ) -> Result<TensorData, CheckpointError> {
+        let mut data = self.source.read(path, self.dtype)?;
+        layout.file_to_module(&mut data);
+        data.shape = shape;
+        Ok(data)
+    }
+}
+
+impl<B: DiffusionBackend> ModuleMapper<B> for Loader<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let path = self.path.key();
+        let Some(layout) = self.plan.get(&path).copied().filter(|_| self.failed.is_none()) else {
+            return param;
+        };
+        match self.read(&path, layout, param.lazy_shape()) {
+            Ok(data) => {
+                let role = role(D, self.path.holder());
+                let tensor = B::upload_weight::<D>(data, role, self.dtype, &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                param
+            }
+        }
+    }
+}
+
+/// What a parameter is for, from its rank and the layer that holds it.
+fn role(rank: usize, holder: Option<&str>) -> WeightRole {
+    match (rank, holder) {
+        (2, Some("Embedding")) => WeightRole::Embedding,
+        (2, _) => WeightRole::Linear,
+        (4, _) => WeightRole::Conv2d,
+        _ => WeightRole::Vector,
+    }
+}

@@ -1,0 +1,60 @@
+//! Checkpoint files: finding, reading and writing weights in diffusers' layout, and loading them into modules.
+//!
+//! - [`find_weights`], [`open_weights`]: a component's directory → its files, single or sharded, plain or a variant.
+//! - [`WeightSource`]: named tensors, from a [`SafetensorsFile`], [`ShardedFiles`], [`MemorySource`], or one of these seen
+//!   through [`Prefixed`] or [`Renamed`].
+//! - [`KeyTable`], [`tables`]: names in files ↔ paths of parameters.
+//! - [`load_module`], [`save_module`]: sources ↔ modules, by the path of each parameter, with a [`LoadReport`].
+//! - [`Parameters`]: any module's parameters, visited and mapped by path behind an object-safe trait.
+//!
+//! Files come from strangers: every length, offset, shape and name is checked before it is used.
+
+mod convert;
+mod discover;
+mod error;
+mod foreign;
+mod header;
+mod header_problem;
+mod key_table;
+mod layout;
+mod load_module;
+mod mapping;
+mod parameters;
+mod path;
+mod replace;
+mod report;
+mod safetensors_file;
+mod save;
+mod save_module;
+mod save_plan;
+mod sharded;
+mod source;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use discover::{FoundWeights, WeightFiles, find_weights, open_weights};
+pub use error::CheckpointError;
+pub use foreign::ForeignFormat;
+pub use header::MAX_HEADER_BYTES;
+pub use header_problem::HeaderProblem;
+pub use key_table::{KeyRule, KeyRuleError, KeyTable, NotBijective};
+pub use load_module::{LoadOptions, load_module};
+pub use parameters::{
+    AnyTensor, ParameterError, ParameterMap, ParameterView, Parameters, map_parameters,
+    visit_parameters,
+};
+pub use report::{LoadReport, MisShapedTensor, MissingTensor, UnexpectedTensor};
+/// Element types of files.
+pub use safetensors::Dtype as FileDtype;
+pub use safetensors_file::{SafetensorsFile, TensorView};
+pub use save::{TensorBytes, TensorToSave, save_file, save_weights};
+pub use save_module::{SaveModuleOptions, save_module};
+pub use save_plan::{DEFAULT_MAX_SHARD_BYTES, SaveOptions, TensorSpec};
+/// For [`impl_parameters!`](crate::impl_parameters).
+#[doc(hidden)]
+pub use sd_kernels::DiffusionBackend;
+pub use sharded::{IndexProblem, ShardedFiles};
+pub use source::{MemorySource, Prefixed, Renamed, TensorInfo, WeightSource};
+pub use writer::CheckpointWriter;

@@ -1,0 +1,280 @@
+//! Any component's parameters, by path, behind an object-safe trait.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    tensor::{
+        DType, FloatDType, Tensor, TensorData, TensorMetadata, TensorPrimitive, backend::Backend,
+    },
+};
+
+use super::path::ModulePath;
+
+/// A component whose parameters can be visited and replaced by path: what LoRA, dtype changes, offload and inspection
+/// need of it.
+///
+/// Both methods do nothing by default, for components without parameters. A Burn module gets both from
+/// [`impl_parameters!`](crate::impl_parameters).
+pub trait Parameters<B: Backend>: Send + Sync {
+    /// Shows every parameter, in the order of the module tree.
+    fn visit_parameters(&self, visit: &mut dyn FnMut(ParameterView<'_, B>)) {
+        let _ = visit;
+    }
+
+    /// Replaces every parameter by what `map` makes of it; it may change the dtype and the device, not the shape.
+    ///
+    /// # Errors
+    /// [`ParameterError`]: that parameter and those behind it keep their values.
+    fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
+        let _ = map;
+        Ok(())
+    }
+}
+
+/// Makes a parameter's new value from its path and its old value.
+pub type ParameterMap<'a, B> = dyn FnMut(&str, AnyTensor<B>) -> AnyTensor<B> + 'a;
+
+/// A mapping that returned what cannot take the parameter's place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParameterError {
+    /// Another shape, or another rank.
+    #[error("parameter `{path}` has shape {expected:?}, its replacement {found:?}")]
+    ShapeChanged {
+        /// The parameter.
+        path: String,
+        /// Its shape.
+        expected: Vec<usize>,
+        /// The shape of what was to replace it.
+        found: Vec<usize>,
+    },
+}
+
+/// A float tensor whose rank is known at run time.
+#[derive(Debug, Clone)]
+pub struct AnyTensor<B: Backend> {
+    primitive: TensorPrimitive<B>,
+}
+
+impl<B: Backend, const D: usize> From<Tensor<B, D>> for AnyTensor<B> {
+    fn from(tensor: Tensor<B, D>) -> Self {
+        Self { primitive: tensor.into_primitive() }
+    }
+}
+
+impl<B: Backend> AnyTensor<B> {
+    /// Shape, outermost dimension first.
+    pub fn shape(&self) -> Vec<usize> {
+        self.primitive.shape().to_vec()
+    }
+
+    /// Number of dimensions.
+    pub fn rank(&self) -> usize {
+        self.primitive.rank()
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> DType {
+        self.primitive.dtype()
+    }
+
+    /// The tensor, when its rank is `D`; else the same again.
+    ///
+    /// # Errors
+    /// This tensor, when its rank is another.
+    pub fn into_tensor<const D: usize>(self) -> Result<Tensor<B, D>, Self> {
+        if self.rank() == D { Ok(Tensor::from_primitive(self.primitive)) } else { Err(self) }
+    }
+
+    /// The same values in another float type.
+    pub fn cast(self, dtype: FloatDType) -> Self {
+        if self.dtype() == DType::from(dtype) {
+            return self;
+        }
+        Self { primitive: TensorPrimitive::Float(B::float_cast(self.primitive.tensor(), dtype)) }
+    }
+
+    /// The same values on another device.
+    pub fn to_device(self, device: &B::Device) -> Self {
+        Self {
+            primitive: TensorPrimitive::Float(B::float_to_device(self.primitive.tensor(), device)),
+        }
+    }
+
+    /// The values, read from the device.
+    ///
+    /// # Errors
+    /// What the backend says, as text.
+    pub fn try_into_data(self) -> Result<TensorData, String> {
+        let data = B::float_into_data(self.primitive.tensor());
+        match burn::tensor::try_read_sync(data) {
+            Some(data) => data.map_err(|error| error.to_string()),
+            None => Err("this platform cannot wait for the device".into()),
+        }
+    }
+}
+
+/// One parameter of a component.
+pub struct ParameterView<'a, B: Backend> {
+    path: &'a str,
+    shape: Vec<usize>,
+    initialized: bool,
+    value: &'a dyn Fn() -> AnyTensor<B>,
+}
+
+impl<B: Backend> std::fmt::Debug for ParameterView<'_, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParameterView")
+            .field("path", &self.path)
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: Backend> ParameterView<'_, B> {
+    /// Path in the module tree, which is the key in diffusers' files.
+    pub fn path(&self) -> &str {
+        self.path
+    }
+
+    /// Shape in the module: convolution weights are `[out, kh, kw, in]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Whether it has a value already; asking for the value of one that has not draws it.
+    pub fn is_initialized(&self) -> bool {
+        self.initialized
+    }
+
+    /// Element type of its value.
+    pub fn dtype(&self) -> DType {
+        self.tensor().dtype()
+    }
+
+    /// Its value.
+    pub fn tensor(&self) -> AnyTensor<B> {
+        (self.value)()
+    }
+}
+
+/// Implements [`Parameters`] for a Burn module that is generic over its backend and nothing else.
+///
+/// Not a blanket implementation: that would keep components that are no Burn modules from implementing the trait.
+#[macro_export]
+macro_rules! impl_parameters {
+    ($($module:ident),+ $(,)?) => {$(
+        impl<B: $crate::checkpoint::DiffusionBackend> $crate::checkpoint::Parameters<B> for $module<B> {
+            fn visit_parameters(&self, visit: &mut dyn FnMut($crate::checkpoint::ParameterView<'_, B>)) {
+                $crate::checkpoint::visit_parameters(self, visit);
+            }
+
+            fn map_parameters(
+                &mut self,
+                map: &mut $crate::checkpoint::ParameterMap<'_, B>,
+            ) -> Result<(), $crate::checkpoint::ParameterError> {
+                $crate::checkpoint::map_parameters(self, map)
+            }
+        }
+    )+};
+}
+
+/// Shows every parameter of a Burn module.
+pub fn visit_parameters<B: Backend, M: Module<B>>(
+    module: &M,
+    visit: &mut dyn FnMut(ParameterView<'_, B>),
+) {
+    module.visit(&mut Viewer { path: ModulePath::default(), visit });
+}
+
+/// Replaces every parameter of a Burn module; see [`Parameters::map_parameters`].
+///
+/// Old values are dropped as they are replaced, so that a whole model's dtype changes in the memory of one model and one
+/// tensor.
+///
+/// # Errors
+/// [`ParameterError`]: that parameter and those behind it keep their values.
+pub fn map_parameters<B: Backend, M: Module<B>>(
+    module: &mut M,
+    map: &mut ParameterMap<'_, B>,
+) -> Result<(), ParameterError> {
+    // Burn maps by value, and a clone would keep every old tensor alive until the end: an empty module stands in.
+    let empty = module.clone().map(&mut Emptier);
+    let full = std::mem::replace(module, empty);
+    let mut replacer = Replacer { path: ModulePath::default(), map, failed: None };
+    *module = full.map(&mut replacer);
+    replacer.failed.map_or(Ok(()), Err)
+}
+
+struct Viewer<'a, 'v, B: Backend> {
+    path: ModulePath,
+    visit: &'a mut (dyn FnMut(ParameterView<'_, B>) + 'v),
+}
+
+impl<B: Backend> ModuleVisitor<B> for Viewer<'_, '_, B> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        (self.visit)(ParameterView {
+            path: &self.path.key(),
+            shape: param.lazy_shape().to_vec(),
+            initialized: param.is_initialized(),
+            value: &|| param.val().into(),
+        });
+    }
+}
+
+/// Drops every value and keeps shape and device.
+struct Emptier;
+
+impl<B: Backend> ModuleMapper<B> for Emptier {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        if !param.is_initialized() {
+            return param;
+        }
+        let (shape, device, dtype) = (param.dims(), param.lazy_device(), param.dtype());
+        let init = move |device: &B::Device, require_grad| {
+            Tensor::zeros(shape, (device, dtype)).set_require_grad(require_grad)
+        };
+        Param::uninitialized(ParamId::new(), init, device, param.is_require_grad(), shape.into())
+    }
+}
+
+struct Replacer<'a, 'm, B: Backend> {
+    path: ModulePath,
+    map: &'a mut ParameterMap<'m, B>,
+    failed: Option<ParameterError>,
+}
+
+impl<B: Backend> ModuleMapper<B> for Replacer<'_, '_, B> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        if self.failed.is_some() {
+            return param;
+        }
+        let (id, old, mapper) = param.consume();
+        let require_grad = old.is_require_grad();
+        let path = self.path.key();
+        let new = (self.map)(&path, old.clone().into());
+        if new.shape() != old.dims() {
+            let (expected, found) = (old.dims().to_vec(), new.shape());
+            self.failed = Some(ParameterError::ShapeChanged { path, expected, found });
+            return Param::from_mapped_value(id, old, mapper);
+        }
+        // A leaf of its own: a parameter has no history to be differentiated through.
+        let new = Tensor::from_primitive(new.primitive).detach().set_require_grad(require_grad);
+        Param::from_mapped_value(id, new, mapper)
+    }
+}

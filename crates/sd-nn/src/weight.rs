@@ -1,0 +1,240 @@
+//! The parameter that every weight of a layer is.
+
+use std::sync::{PoisonError, RwLock};
+
+use burn::{
+    module::{
+        AutodiffModule, Content, Devices, HasAutodiffModule, Module, ModuleDisplay,
+        ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId,
+    },
+    tensor::{
+        DType, Distribution, Shape, Tensor,
+        backend::{AutodiffBackend, Backend},
+    },
+};
+use sd_kernels::{DiffusionBackend, Weight, WeightRole};
+
+/// A weight that its backend may keep in a form of its own.
+///
+/// In the module tree it is one float parameter in checkpoint order. At its first use it is handed to
+/// [`DiffusionBackend::pack_weight`], and a packed form takes the place of the dense tensor. Whatever changes the weight
+/// (a file, an optimiser, a merged LoRA) goes through `Module::map` and so leaves a fresh, unpacked parameter: nothing
+/// stale can remain.
+#[derive(Debug)]
+pub struct WeightParam<B: Backend, const D: usize> {
+    role: WeightRole,
+    state: RwLock<State<B, D>>,
+}
+
+#[derive(Debug)]
+enum State<B: Backend, const D: usize> {
+    /// Not offered to the backend yet.
+    Fresh(Param<Tensor<B, D>>),
+    /// The backend reads it as it is, or it is being trained.
+    Dense(Param<Tensor<B, D>>),
+    /// In the backend's own form.
+    Packed { id: ParamId, weight: Weight<B, D>, device: B::Device },
+}
+
+impl<B: Backend, const D: usize> State<B, D> {
+    fn into_param(self) -> Param<Tensor<B, D>> {
+        match self {
+            Self::Fresh(param) | Self::Dense(param) => param,
+            Self::Packed { id, weight, device } => Param::initialized(id, weight.to_dense(&device)),
+        }
+    }
+}
+
+impl<B: Backend, const D: usize> WeightParam<B, D> {
+    /// A weight of `shape` that is drawn from `U(-1/√fan_in, 1/√fan_in)`, as PyTorch initialises linear layers and
+    /// convolutions, should nothing replace it before its first use.
+    pub fn uniform(shape: [usize; D], fan_in: usize, role: WeightRole, device: &B::Device) -> Self {
+        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+        Self::lazy(shape, Distribution::Uniform(-bound, bound), role, device)
+    }
+
+    /// A weight of `shape` that is drawn from a distribution, in f32, should nothing replace it before its first use.
+    pub fn lazy(
+        shape: [usize; D],
+        distribution: Distribution,
+        role: WeightRole,
+        device: &B::Device,
+    ) -> Self {
+        let init = move |device: &B::Device, require_grad: bool| {
+            Tensor::random(shape, distribution, (device, DType::F32)).set_require_grad(require_grad)
+        };
+        let param =
+            Param::uninitialized(ParamId::new(), init, device.clone(), true, Shape::new(shape));
+        Self::from_param(param, role)
+    }
+
+    /// A weight that is there already.
+    pub fn from_param(param: Param<Tensor<B, D>>, role: WeightRole) -> Self {
+        Self { role, state: RwLock::new(State::Fresh(param)) }
+    }
+
+    /// What the weight is for.
+    pub fn role(&self) -> WeightRole {
+        self.role
+    }
+
+    /// Shape in checkpoint order; initialises nothing.
+    pub fn dims(&self) -> [usize; D] {
+        match &*self.read() {
+            State::Fresh(param) | State::Dense(param) => {
+                let shape = param.lazy_shape();
+                core::array::from_fn(|axis| shape[axis])
+            }
+            State::Packed { weight, .. } => weight.dims(),
+        }
+    }
+
+    /// The weight as a tensor in checkpoint order, unpacked when it has to be.
+    pub fn dense(&self) -> Tensor<B, D> {
+        match &*self.read() {
+            State::Fresh(param) | State::Dense(param) => param.val(),
+            State::Packed { weight, device, .. } => weight.to_dense(device),
+        }
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, State<B, D>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_param(self) -> Param<Tensor<B, D>> {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).into_param()
+    }
+}
+
+impl<B: DiffusionBackend, const D: usize> WeightParam<B, D> {
+    /// The weight in the form that its backend reads fastest.
+    pub fn get(&self) -> Weight<B, D> {
+        match &*self.read() {
+            State::Dense(param) => return Weight::Dense(param.val()),
+            State::Packed { weight, .. } => return weight.clone(),
+            State::Fresh(_) => {}
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let State::Fresh(param) = &*state else {
+            // Another thread was faster.
+            drop(state);
+            return self.get();
+        };
+        let (id, tensor) = (param.id, param.val());
+        if tensor.is_require_grad() {
+            *state = State::Dense(Param::initialized(id, tensor.clone()));
+            return Weight::Dense(tensor);
+        }
+        let device = tensor.device();
+        // The parameter's own handle goes first, so that the backend can reuse the memory.
+        *state = State::Dense(Param::uninitialized(
+            id,
+            |_, _| unreachable!("replaced before the lock is released"),
+            device.clone(),
+            false,
+            tensor.shape(),
+        ));
+        match B::pack_weight(tensor, self.role) {
+            Weight::Dense(tensor) => {
+                *state = State::Dense(Param::initialized(id, tensor.clone()));
+                Weight::Dense(tensor)
+            }
+            packed => {
+                *state = State::Packed { id, weight: packed.clone(), device };
+                packed
+            }
+        }
+    }
+}
+
+impl<B: Backend, const D: usize> Clone for WeightParam<B, D> {
+    fn clone(&self) -> Self {
+        let state = match &*self.read() {
+            State::Fresh(param) => State::Fresh(param.clone()),
+            State::Dense(param) => State::Dense(param.clone()),
+            State::Packed { id, weight, device } => {
+                State::Packed { id: *id, weight: weight.clone(), device: device.clone() }
+            }
+        };
+        Self { role: self.role, state: RwLock::new(state) }
+    }
+}
+
+impl<B: Backend, const D: usize> Module<B> for WeightParam<B, D> {
+    type Record = <Param<Tensor<B, D>> as Module<B>>::Record;
+
+    fn collect_devices(&self, devices: Devices<B>) -> Devices<B> {
+        match &*self.read() {
+            State::Fresh(param) | State::Dense(param) => param.collect_devices(devices),
+            State::Packed { device, .. } if devices.contains(device) => devices,
+            State::Packed { device, .. } => [devices, vec![device.clone()]].concat(),
+        }
+    }
+
+    fn fork(self, device: &B::Device) -> Self {
+        let role = self.role;
+        Self::from_param(self.into_param().fork(device), role)
+    }
+
+    fn to_device(self, device: &B::Device) -> Self {
+        let role = self.role;
+        Self::from_param(self.into_param().to_device(device), role)
+    }
+
+    fn visit<Visitor: ModuleVisitor<B>>(&self, visitor: &mut Visitor) {
+        match &*self.read() {
+            State::Fresh(param) | State::Dense(param) => visitor.visit_float(param),
+            State::Packed { id, weight, device } => {
+                visitor.visit_float(&Param::initialized(*id, weight.to_dense(device)));
+            }
+        }
+    }
+
+    fn map<Mapper: ModuleMapper<B>>(self, mapper: &mut Mapper) -> Self {
+        let role = self.role;
+        Self::from_param(mapper.map_float(self.into_param()), role)
+    }
+
+    fn load_record(self, record: Self::Record) -> Self {
+        let role = self.role;
+        Self::from_param(self.into_param().load_record(record), role)
+    }
+
+    fn into_record(self) -> Self::Record {
+        self.into_param().into_record()
+    }
+}
+
+impl<B: AutodiffBackend, const D: usize> AutodiffModule<B> for WeightParam<B, D> {
+    type InnerModule = WeightParam<B::InnerBackend, D>;
+
+    fn valid(&self) -> Self::InnerModule {
+        let param = match &*self.read() {
+            State::Fresh(param) | State::Dense(param) => param.valid(),
+            State::Packed { id, weight, device } => {
+                Param::initialized(*id, weight.to_dense(device)).valid()
+            }
+        };
+        WeightParam::from_param(param, self.role)
+    }
+
+    fn from_inner(module: Self::InnerModule) -> Self {
+        let role = module.role;
+        Self::from_param(AutodiffModule::from_inner(module.into_param()), role)
+    }
+}
+
+impl<B: AutodiffBackend, const D: usize> HasAutodiffModule<B> for WeightParam<B::InnerBackend, D> {
+    type TrainModule = WeightParam<B, D>;
+}
+
+impl<B: Backend, const D: usize> ModuleDisplayDefault for WeightParam<B, D> {
+    fn content(&self, content: Content) -> Option<Content> {
+        content.add_formatted(&format!("{:?} {:?}", self.role, self.dims())).optional()
+    }
+}
+
+impl<B: Backend, const D: usize> ModuleDisplay for WeightParam<B, D> {}
+
+#[cfg(test)]
+mod tests;
