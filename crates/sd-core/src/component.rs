@@ -1,0 +1,197 @@
+//! The parts of a pipeline, as object-safe traits. Any of them can be one's own.
+
+use burn::tensor::{Tensor, backend::Backend};
+use sd_nn::checkpoint::Parameters;
+
+use crate::{Conditioning, Error, guidance::GuidanceContext, run::StepState};
+
+/// What a prompt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PromptRole {
+    /// What is wanted.
+    Positive,
+    /// What is not.
+    Negative,
+}
+
+/// Prompts for a [`TextEncoder`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TextInput<'a> {
+    /// One for each row of the conditioning.
+    pub prompts: &'a [String],
+    /// What they are for.
+    pub role: PromptRole,
+    /// Layers to skip at the end of the encoder, as diffusers counts them: 1 is the second-last.
+    pub clip_skip: Option<usize>,
+}
+
+impl<'a> TextInput<'a> {
+    /// Prompts without anything else asked for.
+    pub fn new(prompts: &'a [String], role: PromptRole) -> Self {
+        Self { prompts, role, clip_skip: None }
+    }
+}
+
+/// Turns prompts into conditionings: one encoder with its tokenizer, or several of them.
+pub trait TextEncoder<B: Backend>: Parameters<B> {
+    /// Encodes prompts.
+    ///
+    /// # Errors
+    /// When an option cannot be met, or the device fails.
+    fn encode(&self, input: &TextInput<'_>) -> Result<Conditioning<B>, Error>;
+}
+
+/// ControlNet's additions to a U-Net, `[batch, channels, height, width]` each.
+#[derive(Debug, Clone)]
+pub struct Residuals<B: Backend> {
+    /// For the skips, in the order in which the down path makes them.
+    pub down: Vec<Tensor<B, 4>>,
+    /// For the output of the middle block.
+    pub mid: Option<Tensor<B, 4>>,
+}
+
+/// Input of a [`Denoiser`]. Hooks may change it before every evaluation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DenoiserInput<B: Backend> {
+    /// Scaled latents, `[batch, channels, height, width]`, in f32.
+    pub sample: Tensor<B, 4>,
+    /// The timestep of all rows; some samplers evaluate between two training steps.
+    pub timestep: f64,
+    /// One row for each row of the sample.
+    pub conditioning: Conditioning<B>,
+    /// Channels that follow those of the sample (mask and masked image of inpainting models).
+    pub extra_channels: Option<Tensor<B, 4>>,
+    /// ControlNet's additions.
+    pub residuals: Option<Residuals<B>>,
+    /// The request's guidance scale, for denoisers that [embed](Denoiser::embeds_guidance) it.
+    pub guidance_scale: f64,
+}
+
+impl<B: Backend> DenoiserInput<B> {
+    /// Input without extras.
+    pub fn new(sample: Tensor<B, 4>, timestep: f64, conditioning: Conditioning<B>) -> Self {
+        Self {
+            sample,
+            timestep,
+            conditioning,
+            extra_channels: None,
+            residuals: None,
+            guidance_scale: 1.0,
+        }
+    }
+}
+
+/// Predicts noise, velocity or clean latents, as its scheduler's configuration says.
+pub trait Denoiser<B: Backend>: Parameters<B> {
+    /// Channels of the latents.
+    fn latent_channels(&self) -> usize;
+
+    /// Height and width of the latents that the model was trained on.
+    fn sample_size(&self) -> [usize; 2];
+
+    /// Width of the token features it wants, if it cares.
+    fn context_width(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the guidance scale is an input of the model (latent consistency models). Only the positive prompt is then
+    /// evaluated.
+    fn embeds_guidance(&self) -> bool {
+        false
+    }
+
+    /// Predicts.
+    ///
+    /// # Shapes
+    /// - output: that of the sample
+    ///
+    /// # Errors
+    /// When the input does not fit, or the device fails.
+    fn predict(&self, input: DenoiserInput<B>) -> Result<Tensor<B, 4>, Error>;
+}
+
+/// How latents are drawn from an encoder's posterior.
+#[derive(Debug, Clone)]
+pub enum PosteriorDraw<B: Backend> {
+    /// The most probable ones.
+    Mode,
+    /// A sample, with this unit-variance noise of the latents' shape.
+    Sample(Tensor<B, 4>),
+}
+
+/// Between images and latents.
+pub trait LatentCodec<B: Backend>: Parameters<B> {
+    /// Pixels of an image along each side of one latent.
+    fn factor(&self) -> usize;
+
+    /// Channels of the latents.
+    fn latent_channels(&self) -> usize;
+
+    /// Decodes latents as the denoiser has them.
+    ///
+    /// # Shapes
+    /// - latents: `[batch, channels, height, width]`
+    /// - output: `[batch, 3, factor · height, factor · width]`, in f32, about -1 to 1
+    ///
+    /// # Errors
+    /// When the shape does not fit, or the device fails.
+    fn decode(&self, latents: Tensor<B, 4>) -> Result<Tensor<B, 4>, Error>;
+
+    /// Encodes images to latents as the denoiser has them.
+    ///
+    /// # Shapes
+    /// - image: `[batch, 3, height, width]`, -1 to 1
+    /// - output: `[batch, channels, height / factor, width / factor]`, in f32
+    ///
+    /// # Errors
+    /// When the shape does not fit, or the device fails.
+    fn encode(&self, image: Tensor<B, 4>, draw: PosteriorDraw<B>) -> Result<Tensor<B, 4>, Error>;
+}
+
+/// Combines predictions under different conditionings into one.
+pub trait Guidance<B: Backend>: Send + Sync {
+    /// The conditionings that are evaluated at this step, in one batch and in this order. At least one.
+    fn branches(&self, context: &GuidanceContext) -> Vec<PromptRole>;
+
+    /// Combines the predictions, one for each branch, each `[batch, channels, height, width]` in f32.
+    fn combine(&self, context: &GuidanceContext, predictions: Vec<Tensor<B, 4>>) -> Tensor<B, 4>;
+}
+
+/// Looks at a run, and changes it, at fixed points of the one denoising loop. Every method has an empty body.
+pub trait Hook<B: Backend>: Send + Sync {
+    /// Before an evaluation of the denoiser, whose input may be changed. Its rows are those of the branches, one after the
+    /// other.
+    ///
+    /// # Errors
+    /// Any error ends the run.
+    fn before_denoiser(
+        &self,
+        _context: &GuidanceContext,
+        _input: &mut DenoiserInput<B>,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// After guidance, with the prediction that the sampler is about to get.
+    ///
+    /// # Errors
+    /// Any error ends the run.
+    fn after_guidance(
+        &self,
+        _context: &GuidanceContext,
+        _prediction: &mut Tensor<B, 4>,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// After a step, when the latents may be replaced.
+    ///
+    /// # Errors
+    /// Any error ends the run.
+    fn after_step(&self, _step: &mut StepState<'_, B>) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! A CLIP text encoder with its tokenizer as a [`TextEncoder`].
+
+use std::path::Path;
+
+use sd_clip::{ClipTextConfig, ClipTextModel, ClipTokenizer, EosToken, TextFeatures};
+use sd_kernels::DiffusionBackend;
+use sd_nn::{
+    Precision,
+    checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters, tables},
+};
+
+use super::load_weights;
+use crate::{
+    Conditioning, Error,
+    component::{TextEncoder, TextInput},
+};
+
+/// The text encoder of SD 1.x and 2.x: the features of the last layer, or of an earlier one, behind the final norm.
+#[derive(Debug, Clone)]
+pub struct ClipEncoder<B: DiffusionBackend> {
+    tokenizer: ClipTokenizer,
+    model: ClipTextModel<B>,
+}
+
+impl<B: DiffusionBackend> ClipEncoder<B> {
+    /// An encoder of a tokenizer and a model, which must know all of the tokenizer's ids.
+    pub fn new(tokenizer: ClipTokenizer, model: ClipTextModel<B>) -> Self {
+        Self { tokenizer, model }
+    }
+
+    /// Loads a `tokenizer` and a `text_encoder` directory.
+    ///
+    /// # Errors
+    /// When a file is missing or broken.
+    pub fn load(
+        tokenizer: &Path,
+        text_encoder: &Path,
+        device: &B::Device,
+        precision: Precision,
+        variant: Option<&str>,
+    ) -> Result<Self, Error> {
+        let tokenizer = ClipTokenizer::from_dir(tokenizer)?;
+        let failed = |error| Error::component("text_encoder", error);
+        let config = ClipTextConfig::open(text_encoder.join("config.json"))?;
+        let length = tokenizer.max_length().min(config.max_position_embeddings);
+        let tokenizer = tokenizer.with_max_length(length)?;
+        let model = config.init::<B>(device).map_err(failed)?;
+        let model =
+            load_weights::<B, _>(model, text_encoder, precision, variant, tables::clip_text)?;
+        Ok(Self::new(tokenizer, model))
+    }
+
+    /// Width of the token features.
+    pub fn width(&self) -> usize {
+        self.model.config().hidden_size
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &ClipTokenizer {
+        &self.tokenizer
+    }
+
+    /// The model.
+    pub fn model(&self) -> &ClipTextModel<B> {
+        &self.model
+    }
+}
+
+impl<B: DiffusionBackend> TextEncoder<B> for ClipEncoder<B> {
+    fn encode(&self, input: &TextInput<'_>) -> Result<Conditioning<B>, Error> {
+        let encoded = input.prompts.iter().map(|prompt| Ok(self.tokenizer.encode(prompt)?.ids));
+        let ids = encoded.collect::<Result<Vec<_>, Error>>()?;
+        let failed = |error| Error::component("text_encoder", error);
+        let eos = EosToken::Id(self.tokenizer.eos_id());
+        let output = self.model.forward(&ids, eos).map_err(failed)?;
+        let features = self
+            .model
+            .features(&output, TextFeatures::LastNormalized, input.clip_skip)
+            .map_err(failed)?;
+        Ok(Conditioning::new(features).with_pooled(output.pooled))
+    }
+}
+
+impl<B: DiffusionBackend> Parameters<B> for ClipEncoder<B> {
+    fn visit_parameters(&self, visit: &mut dyn FnMut(ParameterView<'_, B>)) {
+        self.model.visit_parameters(visit);
+    }
+
+    fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
+        self.model.map_parameters(map)
+    }
+}

@@ -1,0 +1,35 @@
+//! The components that this project has, behind the traits of [`component`](crate::component).
+
+mod clip;
+mod unet;
+mod vae;
+
+use std::path::Path;
+
+use burn::module::Module;
+use sd_kernels::DiffusionBackend;
+use sd_nn::{
+    Precision,
+    checkpoint::{
+        CheckpointError, KeyTable, LoadOptions, WeightSource, load_module, open_weights,
+    },
+};
+
+pub use clip::ClipEncoder;
+pub use unet::UNetDenoiser;
+pub use vae::VaeCodec;
+
+/// Loads the weights in a component's directory into its module.
+fn load_weights<B: DiffusionBackend, M: Module<B>>(
+    module: M,
+    directory: &Path,
+    precision: Precision,
+    variant: Option<&str>,
+    table: impl Fn(&dyn WeightSource) -> KeyTable,
+) -> Result<M, CheckpointError> {
+    let source = open_weights(directory, variant)?;
+    let options = LoadOptions::new(precision.dtype()).table(table(source.as_ref()));
+    let (module, report) = load_module::<B, M>(module, source.as_ref(), &options)?;
+    tracing::info!(component = %directory.display(), parameters = report.loaded, "loaded");
+    Ok(module)
+}

@@ -1,0 +1,117 @@
+//! The U-Net as a [`Denoiser`].
+
+use std::path::Path;
+
+use burn::tensor::{DType, Tensor};
+use sd_kernels::DiffusionBackend;
+use sd_nn::{
+    Precision, Sinusoidal,
+    checkpoint::{KeyTable, ParameterError, ParameterMap, ParameterView, Parameters, WeightSource},
+    config::OneOrMany,
+};
+use sd_unet::{UNet2DConditionModel, UNetConfig, UNetInput};
+
+use super::load_weights;
+use crate::{
+    Error,
+    component::{Denoiser, DenoiserInput},
+};
+
+/// Latents of a model that does not say what it was trained on, as SD 1.x has them.
+const DEFAULT_SAMPLE_SIZE: [usize; 2] = [64, 64];
+
+/// `UNet2DConditionModel` with text as its only condition.
+#[derive(Debug, Clone)]
+pub struct UNetDenoiser<B: DiffusionBackend> {
+    model: UNet2DConditionModel<B>,
+}
+
+impl<B: DiffusionBackend> UNetDenoiser<B> {
+    /// A denoiser of a model.
+    pub fn new(model: UNet2DConditionModel<B>) -> Self {
+        Self { model }
+    }
+
+    /// Loads a `unet` directory.
+    ///
+    /// # Errors
+    /// When a file is missing or broken.
+    pub fn load(
+        directory: &Path,
+        device: &B::Device,
+        precision: Precision,
+        variant: Option<&str>,
+    ) -> Result<Self, Error> {
+        let failed = |error| Error::component("unet", error);
+        let config = UNetConfig::open(directory.join("config.json")).map_err(failed)?;
+        let model = config.init::<B>(device).map_err(failed)?;
+        Ok(Self::new(load_weights::<B, _>(model, directory, precision, variant, own_names)?))
+    }
+
+    /// The model.
+    pub fn model(&self) -> &UNet2DConditionModel<B> {
+        &self.model
+    }
+
+    /// The embedding of a guidance scale, for models that were distilled with one
+    /// (<https://arxiv.org/abs/2310.04378>; diffusers' `get_guidance_scale_embedding`).
+    fn guidance_condition(&self, scale: f64, device: &B::Device) -> Option<Tensor<B, 2>> {
+        let width = self.model.config().time_cond_proj_dim?;
+        let embedding = Sinusoidal { width, flip_sin_to_cos: false, freq_shift: 1.0 };
+        Some(embedding.tensor(&[(scale - 1.0) * 1000.0], DType::F32, device))
+    }
+}
+
+/// Files name parameters as the model does.
+fn own_names(_source: &dyn WeightSource) -> KeyTable {
+    KeyTable::default()
+}
+
+impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
+    fn latent_channels(&self) -> usize {
+        self.model.config().out_channels
+    }
+
+    fn sample_size(&self) -> [usize; 2] {
+        self.model.config().sample_size.map_or(DEFAULT_SAMPLE_SIZE, |size| [size.height, size.width])
+    }
+
+    fn context_width(&self) -> Option<usize> {
+        match self.model.config().cross_attention_dim.as_ref()? {
+            OneOrMany::One(width) => Some(*width),
+            OneOrMany::Many(widths) => widths.first().copied(),
+        }
+    }
+
+    fn embeds_guidance(&self) -> bool {
+        self.model.config().time_cond_proj_dim.is_some()
+    }
+
+    fn predict(&self, input: DenoiserInput<B>) -> Result<Tensor<B, 4>, Error> {
+        let (batch, device) = (input.sample.dims()[0], input.sample.device());
+        let sample = match input.extra_channels {
+            Some(extra) => Tensor::cat(vec![input.sample, extra], 1),
+            None => input.sample,
+        };
+        let mut unet_input = UNetInput::new(sample, input.timestep, input.conditioning.context);
+        unet_input.guidance_condition = self
+            .guidance_condition(input.guidance_scale, &device)
+            .map(|condition| condition.repeat_dim(0, batch));
+        unet_input.residuals = input.residuals.map(|residuals| sd_unet::Residuals {
+            down: residuals.down,
+            mid: residuals.mid,
+        });
+        let output = self.model.forward(unet_input);
+        Ok(output.map_err(|error| Error::component("unet", error))?.cast(DType::F32))
+    }
+}
+
+impl<B: DiffusionBackend> Parameters<B> for UNetDenoiser<B> {
+    fn visit_parameters(&self, visit: &mut dyn FnMut(ParameterView<'_, B>)) {
+        self.model.visit_parameters(visit);
+    }
+
+    fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
+        self.model.map_parameters(map)
+    }
+}

@@ -1,0 +1,147 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+use sd_clip::TokenizerError;
+use sd_nn::{UnsupportedPrecision, checkpoint::{CheckpointError, ParameterError}, config::ConfigError};
+use sd_schedulers::{PlanError, RunError};
+use thiserror::Error;
+
+use crate::request::RequestError;
+
+/// An error of this crate.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The directory is no model that this crate knows.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A weights file.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A tokenizer's files.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A scheduler's configuration.
+    #[error(transparent)]
+    SchedulerConfig(#[from] sd_schedulers::ConfigError),
+    /// A run that the scheduler cannot plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A run that cannot go on.
+    #[error(transparent)]
+    Sampler(#[from] RunError),
+    /// A request that makes no sense, or not for this model.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A parameter was replaced by something else.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// A precision that the backend lacks.
+    #[error(transparent)]
+    Precision(#[from] UnsupportedPrecision),
+    /// A component refused its input, or failed.
+    #[error("{component}: {source}")]
+    Component {
+        /// Which one, as in `model_index.json`.
+        component: &'static str,
+        /// Its own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The device could not be read.
+    #[error("the device failed: {0}")]
+    Device(String),
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The operating system's own words.
+        source: std::io::Error,
+    },
+    /// An image could not be encoded.
+    #[error("cannot encode {}: {message}", path.display())]
+    Encode {
+        /// Which file.
+        path: PathBuf,
+        /// The encoder's words.
+        message: String,
+    },
+}
+
+impl Error {
+    /// An error of a component.
+    pub fn component(
+        component: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Component { component, source: source.into() }
+    }
+
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+/// Why a directory is not a model.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// There is no such directory.
+    #[error("{}: no such directory", .0.display())]
+    NotFound(PathBuf),
+    /// It is a file.
+    #[error("{}: a file, expected a model directory in diffusers' layout", .0.display())]
+    NotADirectory(PathBuf),
+    /// It has no `model_index.json`.
+    #[error("{}: no model_index.json, so this is no model directory in diffusers' layout", .0.display())]
+    NoIndex(PathBuf),
+    /// Another kind of pipeline.
+    #[error("{}: unsupported pipeline class `{class}`, supported: {}", path.display(), supported.join(", "))]
+    Class {
+        /// The model's directory.
+        path: PathBuf,
+        /// What it says it is.
+        class: String,
+        /// What is supported.
+        supported: Vec<&'static str>,
+    },
+    /// A component that the pipeline cannot do without.
+    #[error("{}: the model has no {component}", path.display())]
+    MissingComponent {
+        /// The model's directory.
+        path: PathBuf,
+        /// Which component.
+        component: &'static str,
+    },
+    /// A component of another class.
+    #[error("{}: {component} is a `{class}`, supported: {}", path.display(), supported.join(", "))]
+    ComponentClass {
+        /// The model's directory.
+        path: PathBuf,
+        /// Which component.
+        component: &'static str,
+        /// What it is.
+        class: String,
+        /// What is supported.
+        supported: Vec<&'static str>,
+    },
+    /// A part was not given to the builder.
+    #[error("a pipeline needs a {0}, and none was given to its builder")]
+    NotGiven(&'static str),
+    /// Weights that are to be changed are in use.
+    #[error("the weights are in use by another pipeline or by a run")]
+    InUse,
+    /// Components that do not fit together.
+    #[error("{0}")]
+    Mismatch(String),
+}

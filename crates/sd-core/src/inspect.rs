@@ -1,0 +1,164 @@
+//! What a model directory holds, without loading it.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use sd_nn::checkpoint::find_weights;
+use serde::Serialize;
+
+use crate::{
+    Error,
+    model_index::{Entry, ModelIndex, PIPELINE_CLASSES},
+};
+
+/// Components without which there is no picture.
+const NEEDED: [&str; 5] = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
+
+/// What a model directory holds.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ModelReport {
+    /// The pipeline's class.
+    pub class: String,
+    /// Whether this crate runs that class.
+    pub supported: bool,
+    /// The components, in the order of the index.
+    pub components: Vec<ComponentReport>,
+    /// Components that are needed and not there.
+    pub missing: Vec<String>,
+    /// Parameters of all components.
+    pub parameters: u64,
+}
+
+/// What a component's directory holds.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ComponentReport {
+    /// Its name, which is that of its directory.
+    pub name: String,
+    /// Its class; `None` when the index says that there is none.
+    pub class: Option<String>,
+    /// Variant of the weights that are found, such as `fp16`.
+    pub variant: Option<String>,
+    /// Number of parameters; 0 for components without weights.
+    pub parameters: u64,
+    /// Parameters by dtype.
+    pub dtypes: BTreeMap<String, u64>,
+    /// Bytes of the weights.
+    pub bytes: u64,
+    /// What is wrong with it.
+    pub problem: Option<String>,
+}
+
+/// Looks into a model directory: components, parameter counts, dtypes, what is missing. Reads headers, no weights; a broken
+/// component is reported and does not hide the others.
+///
+/// # Errors
+/// When it is no model directory.
+pub fn inspect(directory: impl AsRef<Path>) -> Result<ModelReport, Error> {
+    let index = ModelIndex::open(directory.as_ref())?;
+    let components: Vec<ComponentReport> = index
+        .components()
+        .into_iter()
+        .map(|(name, entry)| component(index.directory(), name, entry))
+        .collect();
+    let usable = |name: &str| {
+        let found = components.iter().find(|component| component.name == name);
+        found.is_some_and(|component| component.class.is_some() && component.problem.is_none())
+    };
+    let missing = NEEDED.into_iter().filter(|name| !usable(name)).map(str::to_owned).collect();
+    Ok(ModelReport {
+        class: index.class().to_owned(),
+        supported: PIPELINE_CLASSES.contains(&index.class()),
+        parameters: components.iter().map(|component| component.parameters).sum(),
+        components,
+        missing,
+    })
+}
+
+fn component(model: &Path, name: &str, entry: Entry) -> ComponentReport {
+    let mut report = ComponentReport {
+        name: name.to_owned(),
+        class: None,
+        variant: None,
+        parameters: 0,
+        dtypes: BTreeMap::new(),
+        bytes: 0,
+        problem: None,
+    };
+    if let Entry::Class(class) = entry {
+        let directory = model.join(name);
+        let weightless = ["Scheduler", "Tokenizer", "TokenizerFast", "Extractor", "Processor"]
+            .iter()
+            .any(|end| class.ends_with(end));
+        report.class = Some(class);
+        report.problem = match (directory.is_dir(), weightless) {
+            (false, _) => Some("no such directory".to_owned()),
+            (true, true) => None,
+            (true, false) => count(&directory, &mut report).err().map(|error| error.to_string()),
+        };
+    }
+    report
+}
+
+fn count(directory: &Path, report: &mut ComponentReport) -> Result<(), Error> {
+    let found = find_weights(directory, None)?;
+    let source = found.files.open()?;
+    report.variant = found.variant;
+    for name in source.names() {
+        let Some(info) = source.info(&name) else { continue };
+        let elements = info.shape.iter().map(|size| *size as u64).product::<u64>();
+        report.parameters += elements;
+        report.bytes += elements * info.dtype.bitsize() as u64 / 8;
+        *report.dtypes.entry(format!("{:?}", info.dtype)).or_default() += elements;
+    }
+    Ok(())
+}
+
+impl ModelReport {
+    /// The report as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ModelReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let note = if self.supported { "" } else { " (not supported)" };
+        writeln!(f, "{}{note}, {} parameters", self.class, count_text(self.parameters))?;
+        for component in &self.components {
+            writeln!(f, "  {component}")?;
+        }
+        match self.missing.as_slice() {
+            [] => write!(f, "nothing is missing"),
+            missing => write!(f, "missing: {}", missing.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for ComponentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = self.class.as_deref().unwrap_or("none");
+        write!(f, "{:<18} {class}", self.name)?;
+        if self.parameters > 0 {
+            let dtypes: Vec<&str> = self.dtypes.keys().map(String::as_str).collect();
+            let mebibytes = self.bytes as f64 / f64::from(1 << 20);
+            let parameters = count_text(self.parameters);
+            write!(f, ", {parameters} parameters, {}, {mebibytes:.1} MiB", dtypes.join(" + "))?;
+        }
+        if let Some(variant) = &self.variant {
+            write!(f, ", variant {variant}")?;
+        }
+        match &self.problem {
+            Some(problem) => write!(f, ", problem: {problem}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn count_text(count: u64) -> String {
+    match count {
+        1_000_000_000.. => format!("{:.2} G", count as f64 / 1e9),
+        1_000_000.. => format!("{:.1} M", count as f64 / 1e6),
+        _ => count.to_string(),
+    }
+}

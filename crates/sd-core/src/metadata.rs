@@ -1,0 +1,64 @@
+//! What a picture's text chunk says of its generation.
+
+use crate::{Pipeline, Seeds, TextToImage};
+use sd_kernels::DiffusionBackend;
+
+/// The parameters of picture `index` of a request, in the form that Stable Diffusion web UI writes and others read: the
+/// prompt, the negative prompt, then one line of settings.
+pub fn parameters<B: DiffusionBackend>(
+    pipeline: &Pipeline<B>,
+    request: &TextToImage,
+    index: usize,
+) -> String {
+    let prompt = index / request.images_per_prompt.max(1);
+    let mut text = request.prompts.get(prompt).cloned().unwrap_or_default();
+    let negative = match request.negative_prompts.as_slice() {
+        [one] => Some(one),
+        several => several.get(prompt),
+    };
+    if let Some(negative) = negative.filter(|negative| !negative.is_empty()) {
+        text += &format!("\nNegative prompt: {negative}");
+    }
+    text += &format!("\n{}", settings(pipeline, request, index).join(", "));
+    text
+}
+
+fn settings<B: DiffusionBackend>(
+    pipeline: &Pipeline<B>,
+    request: &TextToImage,
+    index: usize,
+) -> Vec<String> {
+    let sampler = match request.scheduler {
+        Some(kind) => kind.to_string(),
+        None => pipeline.scheduler().config().class_name().to_owned(),
+    };
+    let [width, height] = request.size.unwrap_or_else(|| pipeline.default_size());
+    let (seed, batch) = match &request.seeds {
+        Seeds::Batch(seed) => (*seed, request.batch_size()),
+        Seeds::PerImage(seeds) => (seeds.get(index).copied().unwrap_or_default(), 1),
+    };
+    let mut settings = vec![
+        format!("Steps: {}", request.steps),
+        format!("Sampler: {sampler}"),
+        format!("CFG scale: {}", request.guidance_scale),
+        format!("Seed: {seed}"),
+        format!("Size: {width}x{height}"),
+    ];
+    if batch > 1 {
+        settings.push(format!("Batch size: {batch}"));
+        settings.push(format!("Batch pos: {index}"));
+    }
+    if let Some(skip) = request.clip_skip {
+        // The web UI counts the last layer as 1.
+        settings.push(format!("Clip skip: {}", skip + 1));
+    }
+    if request.guidance_rescale != 0.0 {
+        settings.push(format!("CFG Rescale: {}", request.guidance_rescale));
+    }
+    if request.eta != 0.0 {
+        settings.push(format!("Eta: {}", request.eta));
+    }
+    settings.push(format!("RNG: {}", request.generator));
+    settings.push(format!("Version: sd-core {}", env!("CARGO_PKG_VERSION")));
+    settings
+}

@@ -1,0 +1,404 @@
+//! What a user asks for, as plain data.
+
+use core::fmt;
+
+use sd_schedulers::{GeneratorKind, SchedulerKind};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::latents::Latents;
+
+/// Most pictures of one request; more would only be a mistyped number.
+const MAX_BATCH: usize = 1024;
+
+/// Longest side of a picture in pixels.
+const MAX_SIDE: usize = 16_384;
+
+/// Where the noise of a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Seeds {
+    /// One generator draws the noise of all pictures in one tensor, as diffusers does with one generator. A picture then
+    /// depends on how many are made with it.
+    Batch(u64),
+    /// One generator for each picture, so that each can be made again alone.
+    PerImage(Vec<u64>),
+}
+
+impl From<u64> for Seeds {
+    fn from(seed: u64) -> Self {
+        Self::Batch(seed)
+    }
+}
+
+impl From<Vec<u64>> for Seeds {
+    fn from(seeds: Vec<u64>) -> Self {
+        Self::PerImage(seeds)
+    }
+}
+
+/// Pictures from text.
+///
+/// ```
+/// use sd_core::TextToImage;
+///
+/// let request = TextToImage::new("a lighthouse at dusk").negative_prompt("people").steps(25).seed(42);
+/// assert_eq!(request.guidance_scale, 7.5);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct TextToImage {
+    /// What is wanted: one prompt, or several. Empty ones are fine.
+    pub prompts: Vec<String>,
+    /// What is not: none (the empty prompt), one for all, or as many as prompts. Unused without guidance.
+    pub negative_prompts: Vec<String>,
+    /// Steps of the sampler. Default: 25.
+    pub steps: usize,
+    /// Strength of the guidance; up to 1 means none. Default: 7.5.
+    pub guidance_scale: f64,
+    /// How far guidance is kept from raising the contrast, 0 to 1. Default: 0.
+    pub guidance_rescale: f64,
+    /// Width and height in pixels. Default: what the model was trained on.
+    pub size: Option<[usize; 2]>,
+    /// Seeds of the noise. Default: one generator, seed 0.
+    pub seeds: Seeds,
+    /// The generator of the noise. Default: PyTorch's on the CPU.
+    #[serde(with = "named")]
+    pub generator: GeneratorKind,
+    /// Pictures of each prompt. Default: 1.
+    pub images_per_prompt: usize,
+    /// Layers to skip at the end of the text encoder, for the prompts, as diffusers counts them: 1 is the second-last
+    /// layer ("clip skip 2" elsewhere). Default: none.
+    pub clip_skip: Option<usize>,
+    /// Share of fresh noise in each step of DDIM, 0 to 1. Default: 0.
+    pub eta: f64,
+    /// Another sampler than the model's own, over the model's training configuration.
+    #[serde(with = "named_option")]
+    pub scheduler: Option<SchedulerKind>,
+    /// Unit-variance noise to start from, in place of the seeds' first draw.
+    #[serde(skip)]
+    pub latents: Option<Latents>,
+}
+
+impl Default for TextToImage {
+    fn default() -> Self {
+        Self {
+            prompts: vec![String::new()],
+            negative_prompts: Vec::new(),
+            steps: 25,
+            guidance_scale: 7.5,
+            guidance_rescale: 0.0,
+            size: None,
+            seeds: Seeds::Batch(0),
+            generator: GeneratorKind::TorchCpu,
+            images_per_prompt: 1,
+            clip_skip: None,
+            eta: 0.0,
+            scheduler: None,
+            latents: None,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty => $field:ident = $value:expr;)*) => {$(
+        $(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$field = $value;
+            self
+        }
+    )*};
+}
+
+impl TextToImage {
+    /// A request for one prompt.
+    pub fn new(prompt: impl Into<String>) -> Self {
+        Self { prompts: vec![prompt.into()], ..Self::default() }
+    }
+
+    /// A request for several prompts.
+    pub fn batch<P: Into<String>>(prompts: impl IntoIterator<Item = P>) -> Self {
+        Self { prompts: prompts.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// Sets the negative prompt of all prompts.
+    pub fn negative_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.negative_prompts = vec![prompt.into()];
+        self
+    }
+
+    /// Sets the seed, or a seed for each picture.
+    pub fn seed(mut self, seed: impl Into<Seeds>) -> Self {
+        self.seeds = seed.into();
+        self
+    }
+
+    /// Sets width and height in pixels.
+    pub fn size(mut self, width: usize, height: usize) -> Self {
+        self.size = Some([width, height]);
+        self
+    }
+
+    setters! {
+        /// Sets a negative prompt for each prompt.
+        negative_prompts: Vec<String> => negative_prompts = negative_prompts;
+        /// Sets the number of steps.
+        steps: usize => steps = steps;
+        /// Sets the strength of the guidance.
+        guidance_scale: f64 => guidance_scale = guidance_scale;
+        /// Sets how far guidance is kept from raising the contrast.
+        guidance_rescale: f64 => guidance_rescale = guidance_rescale;
+        /// Sets the number of pictures of each prompt.
+        images_per_prompt: usize => images_per_prompt = images_per_prompt;
+        /// Skips layers at the end of the text encoder.
+        clip_skip: usize => clip_skip = Some(clip_skip);
+        /// Sets the share of fresh noise in each step of DDIM.
+        eta: f64 => eta = eta;
+        /// Sets the sampler.
+        scheduler: SchedulerKind => scheduler = Some(scheduler);
+        /// Sets the noise to start from.
+        latents: Latents => latents = Some(latents);
+    }
+
+    /// Number of pictures.
+    pub fn batch_size(&self) -> usize {
+        self.prompts.len().saturating_mul(self.images_per_prompt)
+    }
+
+    /// Checks everything that does not depend on the model.
+    ///
+    /// # Errors
+    /// [`RequestError`] for the first value that makes no sense.
+    pub fn validate(&self) -> Result<(), RequestError> {
+        let batch = self.batch_size();
+        if batch == 0 || batch > MAX_BATCH {
+            return Err(RequestError::BatchSize { found: batch, limit: MAX_BATCH });
+        }
+        if !matches!(self.negative_prompts.len(), 0 | 1)
+            && self.negative_prompts.len() != self.prompts.len()
+        {
+            return Err(RequestError::NegativePrompts {
+                found: self.negative_prompts.len(),
+                prompts: self.prompts.len(),
+            });
+        }
+        if self.steps == 0 {
+            return Err(RequestError::Steps);
+        }
+        finite("guidance scale", self.guidance_scale, f64::NEG_INFINITY..=f64::INFINITY)?;
+        finite("guidance rescale", self.guidance_rescale, 0.0..=1.0)?;
+        finite("eta", self.eta, 0.0..=1.0)?;
+        match &self.seeds {
+            Seeds::PerImage(seeds) if seeds.len() != batch => {
+                Err(RequestError::Seeds { found: seeds.len(), batch })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Width and height in pixels for a model of this default and factor.
+    ///
+    /// # Errors
+    /// When a side is 0, too long or no multiple of the factor.
+    pub(crate) fn checked_size(
+        &self,
+        default: [usize; 2],
+        factor: usize,
+    ) -> Result<[usize; 2], RequestError> {
+        let size = self.size.unwrap_or(default);
+        for (name, side) in [("width", size[0]), ("height", size[1])] {
+            if side == 0 || side > MAX_SIDE || !side.is_multiple_of(factor) {
+                return Err(RequestError::Size { name, side, factor, limit: MAX_SIDE });
+            }
+        }
+        Ok(size)
+    }
+}
+
+fn finite(
+    name: &'static str,
+    value: f64,
+    range: core::ops::RangeInclusive<f64>,
+) -> Result<(), RequestError> {
+    match value.is_finite() && range.contains(&value) {
+        true => Ok(()),
+        false => Err(RequestError::Number { name, value, range: Bounds::from(range) }),
+    }
+}
+
+/// The numbers that are allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bounds(core::ops::RangeInclusive<f64>);
+
+impl From<core::ops::RangeInclusive<f64>> for Bounds {
+    fn from(range: core::ops::RangeInclusive<f64>) -> Self {
+        Self(range)
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.end().is_finite() {
+            true => write!(f, "{} to {}", self.0.start(), self.0.end()),
+            false => f.write_str("a finite number"),
+        }
+    }
+}
+
+/// Why a request makes no sense.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No picture, or too many.
+    #[error("{found} pictures are asked for, expected 1 to {limit}")]
+    BatchSize {
+        /// Prompts times pictures of each.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// Neither none nor one nor as many as prompts.
+    #[error("{found} negative prompts for {prompts} prompts, expected none, one or {prompts}")]
+    NegativePrompts {
+        /// How many there are.
+        found: usize,
+        /// How many prompts there are.
+        prompts: usize,
+    },
+    /// No steps.
+    #[error("0 steps are asked for, expected at least 1")]
+    Steps,
+    /// A number out of its range.
+    #[error("{name} is {value}, expected {range}")]
+    Number {
+        /// Which one.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        range: Bounds,
+    },
+    /// Not one seed for each picture.
+    #[error("{found} seeds for {batch} pictures")]
+    Seeds {
+        /// How many there are.
+        found: usize,
+        /// How many pictures there are.
+        batch: usize,
+    },
+    /// A side that the model cannot make.
+    #[error("{name} is {side} pixels, expected a multiple of {factor} up to {limit}")]
+    Size {
+        /// Width or height.
+        name: &'static str,
+        /// What it is.
+        side: usize,
+        /// What divides it.
+        factor: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// Initial latents of another shape.
+    #[error("initial latents are {found:?}, expected [batch, channels, height, width] = {expected:?}")]
+    LatentShape {
+        /// What the request and the model make of it.
+        expected: [usize; 4],
+        /// What they are.
+        found: [usize; 4],
+    },
+    /// Initial latents with values that are no numbers.
+    #[error("initial latents have a value that is not finite at index {index}")]
+    LatentValue {
+        /// Where, in row-major order.
+        index: usize,
+    },
+}
+
+/// Serialises a value by its name.
+mod named {
+    use core::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Serialises an optional value by its name.
+mod named_option {
+    use core::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => to.collect_str(value),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let name = Option::<String>::deserialize(from)?;
+        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(request: TextToImage) -> String {
+        request.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let request = TextToImage::new("a cat");
+        assert_eq!(request.validate(), Ok(()));
+        assert!(error(request.clone().steps(0)).contains("0 steps"));
+        assert!(error(request.clone().guidance_scale(f64::NAN)).contains("guidance scale is NaN"));
+        assert!(error(request.clone().guidance_scale(f64::INFINITY)).contains("finite"));
+        assert!(error(request.clone().guidance_rescale(1.5)).contains("0 to 1"));
+        assert!(error(request.clone().eta(-0.1)).contains("eta"));
+        assert!(error(request.clone().images_per_prompt(0)).contains("0 pictures"));
+        assert!(error(request.clone().images_per_prompt(usize::MAX)).contains("pictures"));
+        assert!(error(request.clone().seed(vec![1, 2])).contains("2 seeds for 1"));
+        let two = TextToImage::batch(["a", "b", "c"]).negative_prompts(vec![String::new(); 2]);
+        assert!(error(two).contains("2 negative prompts for 3"));
+    }
+
+    #[test]
+    fn sizes_are_multiples_of_the_factor() {
+        let request = TextToImage::new("a cat");
+        assert_eq!(request.checked_size([512, 256], 8), Ok([512, 256]));
+        for (width, height) in [(0, 64), (64, 0), (60, 64), (64, 1 << 40)] {
+            assert!(request.clone().size(width, height).checked_size([64, 64], 8).is_err());
+        }
+    }
+
+    #[test]
+    fn requests_are_data() {
+        let request = TextToImage::new("a cat").scheduler("Euler a".parse().unwrap()).seed(vec![7]);
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<TextToImage>(&text).unwrap(), request);
+        let short = serde_json::from_str::<TextToImage>(r#"{"prompts": ["a"], "seeds": 3}"#).unwrap();
+        assert_eq!(short, TextToImage::new("a").seed(3));
+    }
+}

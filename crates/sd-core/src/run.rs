@@ -1,0 +1,232 @@
+//! The one denoising loop.
+
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, backend::Backend};
+use image::RgbImage;
+use sd_kernels::DiffusionBackend;
+use sd_schedulers::{ModelInput, NoiseGenerator, Progress};
+
+use crate::{
+    Conditioning, Error, Latents,
+    component::{DenoiserInput, Guidance, Hook, PromptRole},
+    guidance::GuidanceContext,
+    picture, pipeline::Components, preview::preview,
+};
+
+/// A finished step.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Step<B: Backend> {
+    /// Which one, from 0.
+    pub index: usize,
+    /// Steps of the run.
+    pub total: usize,
+    /// Timestep of its last evaluation.
+    pub timestep: f64,
+    /// The latents after it, `[batch, channels, height, width]`.
+    pub latents: Tensor<B, 4>,
+    /// The clean latents that were predicted, of the same shape.
+    pub denoised: Option<Tensor<B, 4>>,
+}
+
+impl<B: Backend> Step<B> {
+    /// Small pictures of what is to become, one pixel for each latent.
+    ///
+    /// # Errors
+    /// When the device cannot be read.
+    pub fn preview(&self) -> Result<Vec<RgbImage>, Error> {
+        preview(self.denoised.as_ref().unwrap_or(&self.latents))
+    }
+}
+
+/// What a [`Hook`] sees after a step.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StepState<'a, B: Backend> {
+    /// Which step was finished, from 0.
+    pub index: usize,
+    /// Steps of the run.
+    pub total: usize,
+    /// Timestep of its last evaluation.
+    pub timestep: f64,
+    /// The latents, which may be replaced by others of the same shape.
+    pub latents: &'a mut Tensor<B, 4>,
+    /// Factors of clean latents and of unit-variance noise at this point of the run.
+    pub level: sd_schedulers::NoiseLevel,
+}
+
+/// A run of a pipeline: an iterator over its steps.
+///
+/// Its length is what is left to do, dropping it cancels, and [`finish`](Self::finish) makes the images. It holds all that it
+/// needs, so it may outlive its pipeline and move to another thread.
+pub struct Run<B: DiffusionBackend> {
+    pub(crate) components: Arc<Components<B>>,
+    pub(crate) sampler: sd_schedulers::Run<B>,
+    pub(crate) noise: Box<dyn NoiseGenerator>,
+    pub(crate) guidance: Arc<dyn Guidance<B>>,
+    pub(crate) hooks: Vec<Arc<dyn Hook<B>>>,
+    pub(crate) conditionings: Conditionings<B>,
+    pub(crate) guidance_scale: f64,
+    pub(crate) guidance_rescale: f64,
+    pub(crate) failed: bool,
+}
+
+impl<B: DiffusionBackend> Run<B> {
+    fn step(&mut self) -> Result<Option<Step<B>>, Error> {
+        while let Some(evaluation) = self.sampler.evaluation() {
+            let context = self.context(evaluation.timestep);
+            let mut prediction = self.predict(evaluation, &context)?;
+            for hook in &self.hooks {
+                hook.after_guidance(&context, &mut prediction)?;
+            }
+            let progress = self.sampler.advance(prediction, self.noise.as_mut())?;
+            if progress == Progress::StepFinished {
+                return self.finish_step(context).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Evaluates the denoiser under all conditionings in one batch, and combines the predictions.
+    fn predict(
+        &mut self,
+        evaluation: ModelInput<B>,
+        context: &GuidanceContext,
+    ) -> Result<Tensor<B, 4>, Error> {
+        let branches = self.guidance.branches(context);
+        let batch = evaluation.input.dims()[0];
+        let sample = Tensor::cat(vec![evaluation.input; branches.len()], 0);
+        let conditioning = self.conditionings.batched(&branches);
+        let mut input = DenoiserInput::new(sample, evaluation.timestep, conditioning);
+        input.guidance_scale = self.guidance_scale;
+        for hook in &self.hooks {
+            hook.before_denoiser(context, &mut input)?;
+        }
+        let predictions = self.components.denoiser.predict(input)?;
+        Ok(self.guidance.combine(context, predictions.split(batch, 0)))
+    }
+
+    fn finish_step(&mut self, context: GuidanceContext) -> Result<Step<B>, Error> {
+        let GuidanceContext { index, total, timestep, .. } = context;
+        if !self.hooks.is_empty() {
+            let mut latents = self.sampler.latents().clone();
+            let level = self.sampler.level();
+            for hook in &self.hooks {
+                let latents = &mut latents;
+                hook.after_step(&mut StepState { index, total, timestep, latents, level })?;
+            }
+            self.sampler.set_latents(latents)?;
+        }
+        let latents = self.sampler.latents().clone();
+        let denoised = self.sampler.denoised().cloned();
+        Ok(Step { index, total, timestep, latents, denoised })
+    }
+
+    fn context(&self, timestep: f64) -> GuidanceContext {
+        GuidanceContext {
+            index: self.sampler.index(),
+            total: self.sampler.steps(),
+            timestep,
+            guidance_scale: match self.components.denoiser.embeds_guidance() {
+                true => 1.0,
+                false => self.guidance_scale,
+            },
+            guidance_rescale: self.guidance_rescale,
+        }
+    }
+
+    /// The latents as they are, `[batch, channels, height, width]`.
+    pub fn latents(&self) -> &Tensor<B, 4> {
+        self.sampler.latents()
+    }
+
+    /// Makes what steps are left, without decoding.
+    ///
+    /// # Errors
+    /// The first that occurs.
+    pub fn finish_latents(&mut self) -> Result<Latents, Error> {
+        for step in self.by_ref() {
+            step?;
+        }
+        Latents::from_tensor(self.sampler.latents().clone())
+    }
+
+    /// Makes what steps are left and decodes the images, one at a time.
+    ///
+    /// # Errors
+    /// The first that occurs.
+    pub fn finish(mut self) -> Result<Vec<RgbImage>, Error> {
+        for step in self.by_ref() {
+            step?;
+        }
+        let latents = self.sampler.latents().clone();
+        let images = latents.split(1, 0).into_iter().map(|latents| {
+            let decoded = self.components.vae.decode(latents)?;
+            picture::to_images(decoded)
+        });
+        Ok(images.collect::<Result<Vec<_>, Error>>()?.concat())
+    }
+}
+
+impl<B: DiffusionBackend> Iterator for Run<B> {
+    type Item = Result<Step<B>, Error>;
+
+    /// Makes a step. After an error there are no more.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let step = self.step().transpose();
+        self.failed = matches!(step, Some(Err(_)));
+        step
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = if self.failed { 0 } else { self.sampler.steps() - self.sampler.index() };
+        (left, Some(left))
+    }
+}
+
+impl<B: DiffusionBackend> ExactSizeIterator for Run<B> {}
+
+impl<B: DiffusionBackend> core::fmt::Debug for Run<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Run")
+            .field("index", &self.sampler.index())
+            .field("total", &self.sampler.steps())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The conditionings of a run, and the last batch that was made of them.
+pub(crate) struct Conditionings<B: Backend> {
+    pub(crate) positive: Conditioning<B>,
+    pub(crate) negative: Option<Conditioning<B>>,
+    batched: Option<(Vec<PromptRole>, Conditioning<B>)>,
+}
+
+impl<B: Backend> Conditionings<B> {
+    pub(crate) fn new(positive: Conditioning<B>, negative: Option<Conditioning<B>>) -> Self {
+        Self { positive, negative, batched: None }
+    }
+
+    fn batched(&mut self, branches: &[PromptRole]) -> Conditioning<B> {
+        match &self.batched {
+            Some((last, conditioning)) if last == branches => conditioning.clone(),
+            _ => {
+                let parts = branches.iter().map(|role| self.of(*role)).collect();
+                let conditioning = Conditioning::cat(parts);
+                self.batched = Some((branches.to_vec(), conditioning.clone()));
+                conditioning
+            }
+        }
+    }
+
+    fn of(&self, role: PromptRole) -> Conditioning<B> {
+        match (role, &self.negative) {
+            (PromptRole::Negative, Some(negative)) => negative.clone(),
+            _ => self.positive.clone(),
+        }
+    }
+}
