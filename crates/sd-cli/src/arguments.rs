@@ -1,0 +1,121 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sd_core::{Precision, SchedulerKind};
+
+/// Stable Diffusion on the command line.
+#[derive(Debug, Parser)]
+#[command(name = "sd", version, about)]
+pub(crate) struct Cli {
+    /// Show what is being done
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make images from a prompt
+    Txt2img(Box<Txt2img>),
+    /// Say what a model directory holds
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum DeviceKind {
+    /// The fastest that is compiled in and works
+    #[default]
+    Auto,
+    /// The processor
+    Cpu,
+    /// An NVIDIA GPU through CUDA
+    Cuda,
+    /// Any GPU through wgpu
+    Wgpu,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Txt2img {
+    /// Model directory in diffusers' layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// What the image is to show; may be empty
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    pub(crate) prompt: String,
+    /// What it is not to show
+    #[arg(long, value_name = "N", default_value = "", allow_hyphen_values = true)]
+    pub(crate) negative_prompt: String,
+    /// Steps of the sampler
+    #[arg(long, default_value_t = 25)]
+    pub(crate) steps: usize,
+    /// Strength of the guidance; up to 1 means none
+    #[arg(long, default_value_t = 7.5, allow_negative_numbers = true)]
+    pub(crate) guidance_scale: f64,
+    /// How far guidance is kept from raising the contrast, 0 to 1
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) guidance_rescale: f64,
+    /// Width in pixels [default: the model's]
+    #[arg(long, value_name = "W")]
+    pub(crate) width: Option<usize>,
+    /// Height in pixels [default: the model's]
+    #[arg(long, value_name = "H")]
+    pub(crate) height: Option<usize>,
+    /// Sampler, by the name of diffusers or of the web UI ("DPM++ 2M Karras") [default: the model's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheduler: Option<SchedulerKind>,
+    /// Seed of the noise, 0 to 2⁶⁴ − 1
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Number of images; one generator draws the noise of all, and the files are numbered
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) batch: usize,
+    /// Layers to skip at the end of the text encoder; 1 is the second-last
+    #[arg(long, value_name = "C")]
+    pub(crate) clip_skip: Option<usize>,
+    /// Share of fresh noise in each step of DDIM, 0 to 1
+    #[arg(long, value_name = "E", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) eta: f64,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) device: DeviceKind,
+    /// What to compute in: f32, f16 or bf16
+    #[arg(long, default_value_t)]
+    pub(crate) dtype: Precision,
+    /// Variant of the weights, such as fp16 [default: the plain ones, or what is there]
+    #[arg(long)]
+    pub(crate) variant: Option<String>,
+    /// Start from tensor `latents` of this file, unit-variance noise [b, c, h, w]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init_latents: Option<PathBuf>,
+    /// Write the final latents, before decoding, as f32 tensor `latents`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_latents: Option<PathBuf>,
+    /// Where the image goes
+    #[arg(long, value_name = "FILE", default_value = "out.png")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Model directory in diffusers' layout
+    #[arg(value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

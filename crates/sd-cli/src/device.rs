@@ -1,0 +1,63 @@
+//! Choosing among the backends that are compiled in.
+
+use sd_core::{DiffusionBackend, Precision};
+
+use crate::{arguments::DeviceKind, error::CliError};
+
+/// Work that any backend can do.
+pub(crate) trait Job {
+    /// Does it.
+    fn run<B: DiffusionBackend>(self, device: B::Device, dtype: Precision) -> Result<(), CliError>;
+}
+
+/// Runs a job on the device asked for.
+pub(crate) fn dispatch(kind: DeviceKind, dtype: Precision, job: impl Job) -> Result<(), CliError> {
+    match choose(kind)? {
+        #[cfg(feature = "ndarray")]
+        DeviceKind::Cpu => job.run::<sd_core::backend::Cpu>(Default::default(), dtype),
+        #[cfg(feature = "cuda")]
+        DeviceKind::Cuda => job.run::<sd_core::backend::Cuda>(Default::default(), dtype),
+        #[cfg(feature = "wgpu")]
+        DeviceKind::Wgpu => job.run::<sd_core::backend::Wgpu>(Default::default(), dtype),
+        other => Err(not_compiled(other)),
+    }
+}
+
+/// What `auto` stands for, or whether the device asked for is there.
+fn choose(kind: DeviceKind) -> Result<DeviceKind, CliError> {
+    match kind {
+        DeviceKind::Cpu if cfg!(feature = "ndarray") => Ok(kind),
+        DeviceKind::Cuda if cfg!(feature = "cuda") => cuda_present().map(|()| kind),
+        DeviceKind::Wgpu if cfg!(feature = "wgpu") => wgpu_present().map(|()| kind),
+        DeviceKind::Auto => [DeviceKind::Cuda, DeviceKind::Wgpu, DeviceKind::Cpu]
+            .into_iter()
+            .find(|kind| choose(*kind).is_ok())
+            .ok_or_else(|| CliError::new("no backend that is compiled in works on this machine")),
+        other => Err(not_compiled(other)),
+    }
+}
+
+fn not_compiled(kind: DeviceKind) -> CliError {
+    let feature = match kind {
+        DeviceKind::Cuda => "cuda",
+        DeviceKind::Wgpu => "wgpu",
+        _ => "ndarray",
+    };
+    CliError::new(format!(
+        "this build has no backend for that device, build it with `--features {feature}`"
+    ))
+}
+
+fn cuda_present() -> Result<(), CliError> {
+    #[cfg(feature = "cuda")]
+    return sd_core::backend::cuda_available().map_err(CliError::from);
+    #[cfg(not(feature = "cuda"))]
+    Err(not_compiled(DeviceKind::Cuda))
+}
+
+fn wgpu_present() -> Result<(), CliError> {
+    #[cfg(feature = "wgpu")]
+    return sd_core::backend::wgpu_available().map_err(CliError::from);
+    #[cfg(not(feature = "wgpu"))]
+    Err(not_compiled(DeviceKind::Wgpu))
+}

@@ -1,0 +1,15 @@
+//! `sd inspect`.
+
+use sd_core::inspect;
+
+use crate::{arguments::Inspect, error::CliError};
+
+/// Prints what a model directory holds.
+pub(crate) fn run(arguments: &Inspect) -> Result<(), CliError> {
+    let report = inspect(&arguments.model)?;
+    match arguments.json {
+        true => println!("{}", report.to_json()),
+        false => println!("{report}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! The `sd` command: Stable Diffusion on the command line.
+
+mod arguments;
+mod device;
+mod error;
+mod inspect;
+mod logging;
+mod txt2img;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Bad arguments leave with status 2, as clap does it.
+    let cli = Cli::parse();
+    logging::init(cli.verbose);
+    let result = match cli.command {
+        Command::Txt2img(arguments) => txt2img::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `sd txt2img`.
+
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sd_core::{
+    DiffusionBackend, Latents, LoadOptions, Pipeline, Precision, TextToImage, check_writable,
+    parameters, save_png,
+};
+
+use crate::{
+    arguments::Txt2img,
+    device::{self, Job},
+    error::CliError,
+};
+
+/// Makes the images.
+pub(crate) fn run(arguments: &Txt2img) -> Result<(), CliError> {
+    device::dispatch(arguments.device, arguments.dtype, Generate(arguments))
+}
+
+struct Generate<'a>(&'a Txt2img);
+
+impl Job for Generate<'_> {
+    fn run<B: DiffusionBackend>(self, device: B::Device, dtype: Precision) -> Result<(), CliError> {
+        let Self(arguments) = self;
+        // What can fail at the end is tried at the beginning.
+        let outputs = numbered(&arguments.out, arguments.batch);
+        outputs.iter().chain(&arguments.save_latents).try_for_each(|path| check_writable(path))?;
+        let request = request(arguments)?;
+        request.validate()?;
+
+        let mut options = LoadOptions::<B>::default().device(device).dtypes(dtype);
+        options.variant = arguments.variant.clone();
+        let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
+        let request = with_size(request, arguments, pipeline.default_size());
+
+        let mut run = pipeline.run(&request)?;
+        let progress = progress_bar(run.len() as u64);
+        for step in run.by_ref() {
+            step?;
+            progress.inc(1);
+        }
+        progress.finish();
+        if let Some(path) = &arguments.save_latents {
+            run.finish_latents()?.save(path)?;
+        }
+        for (index, (image, path)) in run.finish()?.iter().zip(&outputs).enumerate() {
+            save_png(image, &parameters(&pipeline, &request, index), path)?;
+            eprintln!("{}", path.display());
+        }
+        Ok(())
+    }
+}
+
+fn request(arguments: &Txt2img) -> Result<TextToImage, CliError> {
+    let mut request = TextToImage::new(&arguments.prompt)
+        .negative_prompt(&arguments.negative_prompt)
+        .steps(arguments.steps)
+        .guidance_scale(arguments.guidance_scale)
+        .guidance_rescale(arguments.guidance_rescale)
+        .images_per_prompt(arguments.batch)
+        .eta(arguments.eta)
+        .seed(arguments.seed);
+    request.clip_skip = arguments.clip_skip;
+    request.scheduler = arguments.scheduler;
+    if let Some(path) = &arguments.init_latents {
+        request.latents = Some(Latents::load(path)?);
+    }
+    Ok(request)
+}
+
+/// A side that is not given is the model's.
+fn with_size(request: TextToImage, arguments: &Txt2img, default: [usize; 2]) -> TextToImage {
+    match (arguments.width, arguments.height) {
+        (None, None) => request,
+        (width, height) => {
+            request.size(width.unwrap_or(default[0]), height.unwrap_or(default[1]))
+        }
+    }
+}
+
+/// `out.png`, or `out-0.png`, `out-1.png`, … for several images.
+fn numbered(out: &Path, batch: usize) -> Vec<PathBuf> {
+    if batch <= 1 {
+        return vec![out.to_path_buf()];
+    }
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = out.extension().map(|extension| extension.to_string_lossy());
+    // A mistyped batch is refused by the request; here it must only not fill the memory.
+    (0..batch.min(1024))
+        .map(|index| match &extension {
+            Some(extension) => out.with_file_name(format!("{stem}-{index}.{extension}")),
+            None => out.with_file_name(format!("{stem}-{index}")),
+        })
+        .collect()
+}
+
+fn progress_bar(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    let style = ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps, {per_sec} [{elapsed} < {eta}]",
+    );
+    if let Ok(style) = style {
+        bar.set_style(style.with_key(
+            "per_sec",
+            |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.2} it/s", state.per_sec());
+            },
+        ));
+    }
+    // Drawn at once, so that a slow first step is seen to have begun.
+    bar.tick();
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_files_are_numbered() {
+        assert_eq!(numbered(Path::new("a/out.png"), 1), [PathBuf::from("a/out.png")]);
+        let two = numbered(Path::new("a/out.png"), 2);
+        assert_eq!(two, [PathBuf::from("a/out-0.png"), PathBuf::from("a/out-1.png")]);
+        assert_eq!(numbered(Path::new("x"), 2)[1], PathBuf::from("x-1"));
+    }
+}

@@ -1,0 +1,302 @@
+//! The `sd` command as its user runs it: what works, and what is refused with status 2 and one clear line.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
+}
+
+fn sd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sd")).args(arguments).output().unwrap()
+}
+
+/// `sd txt2img` on a model, in two steps.
+fn txt2img(model: &Path, arguments: &[&str]) -> Output {
+    let model = model.to_str().unwrap();
+    let fixed = ["txt2img", "--model", model, "--prompt", "a lighthouse", "--device", "cpu"];
+    let steps: &[&str] = if arguments.contains(&"--steps") { &[] } else { &["--steps", "2"] };
+    sd(&[&fixed, steps, arguments].concat())
+}
+
+/// The message of a refusal, which is one line, with status 2 and without a panic.
+fn refusal(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    errors[0].to_owned()
+}
+
+fn refused(arguments: &[&str], expected: &str) {
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("out.png");
+    let arguments = [arguments, &["--out", out.to_str().unwrap()]].concat();
+    let message = refusal(&txt2img(&fixture("tiny-sd1"), &arguments));
+    assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+    assert!(!out.exists(), "a file was written in spite of: {message}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+/// What `sd` says of a copy of the tiny model that `damage` was done to.
+fn damaged(damage: impl FnOnce(&Path)) -> String {
+    let directory = TempDir::new().unwrap();
+    copy(&fixture("tiny-sd1"), directory.path());
+    damage(directory.path());
+    let out = directory.path().join("out.png");
+    let output = txt2img(directory.path(), &["--out", out.to_str().unwrap()]);
+    assert!(!out.exists());
+    refusal(&output)
+}
+
+fn edit_json(path: &Path, key: &str, value: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json[key] = serde_json::from_str(value).unwrap();
+    fs::write(path, json.to_string()).unwrap();
+}
+
+const WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+
+#[test]
+fn a_prompt_becomes_a_png() {
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("picture.png");
+    let latents = directory.path().join("latents.safetensors");
+    let output = txt2img(
+        &fixture("tiny-sd1"),
+        &["--out", out.to_str().unwrap(), "--save-latents", latents.to_str().unwrap()],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bytes = fs::read(&out).unwrap();
+    assert_eq!(bytes[..8], *b"\x89PNG\r\n\x1a\n");
+    assert!(String::from_utf8_lossy(&bytes).contains("a lighthouse\nSteps: 2"));
+    assert!(latents.exists());
+
+    // The saved latents are no noise to start from, but of the right shape for it.
+    let again = directory.path().join("again.png");
+    let arguments =
+        ["--init-latents", latents.to_str().unwrap(), "--out", again.to_str().unwrap()];
+    assert!(txt2img(&fixture("tiny-sd1"), &arguments).status.success());
+    assert_ne!(fs::read(&again).unwrap(), bytes);
+}
+
+#[test]
+fn a_batch_is_numbered() {
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("out.png");
+    let out = out.to_str().unwrap();
+    let output = txt2img(
+        &fixture("tiny-sd1"),
+        &["--batch", "2", "--width", "32", "--height", "16", "--out", out, "--scheduler", "Euler a"],
+    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["out-0.png", "out-1.png"]);
+}
+
+#[test]
+fn awkward_prompts_are_accepted() {
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("out.png");
+    let out = out.to_str().unwrap();
+    let model = fixture("tiny-sd1");
+    let model = model.to_str().unwrap();
+    let long = "lighthouse ".repeat(10_000);
+    for (prompt, warns) in [("", false), (long.as_str(), true), ("--dashes", false)] {
+        let arguments =
+            ["txt2img", "--model", model, "--steps", "1", "--device", "cpu", "--out", out, "--prompt", prompt];
+        let output = sd(&arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.contains("too long"), warns, "{text}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    refused(&["--steps", "0"], "0 steps");
+    refused(&["--steps", "1001"], "1001");
+    refused(&["--guidance-scale", "NaN"], "guidance scale is NaN");
+    refused(&["--guidance-scale", "inf"], "guidance scale is inf");
+    refused(&["--guidance-rescale", "-1"], "guidance rescale is -1");
+    refused(&["--eta", "2"], "eta is 2");
+    refused(&["--width", "0"], "width is 0");
+    refused(&["--height", "63"], "height is 63 pixels, expected a multiple of 8");
+    refused(&["--batch", "0"], "0 pictures");
+    refused(&["--clip-skip", "99"], "clip");
+    refused(&["--dtype", "f16"], "does not compute in f16");
+    refused(&["--seed", "-1"], "--seed");
+    refused(&["--steps", "two"], "--steps");
+    refused(&["--scheduler", "eulr"], "euler");
+    refused(&["--device", "abacus"], "--device");
+    refused(&["--init-latents", "no/such/file"], "no/such/file");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_found_before_the_work() {
+    let start = std::time::Instant::now();
+    let output = txt2img(Path::new("no/such/model"), &["--out", "no/such/directory/out.png"]);
+    // The model does not exist either, but the output is looked at first.
+    assert!(refusal(&output).contains("no/such/directory/out.png"));
+    assert!(start.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn bad_latents_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let write = |name: &str, tensor: &str, dtype, shape: Vec<usize>, bytes: Vec<u8>| {
+        let path = directory.path().join(name);
+        let view = safetensors::tensor::TensorView::new(dtype, shape, &bytes).unwrap();
+        fs::write(&path, safetensors::serialize([(tensor, view)], None).unwrap()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    use safetensors::Dtype::{F32, I64};
+    let file = write("shape", "latents", F32, vec![1, 4, 1, 1], vec![0; 16]);
+    refused(&["--init-latents", &file], "[1, 4, 1, 1]");
+    let file = write("rank", "latents", F32, vec![4], vec![0; 16]);
+    refused(&["--init-latents", &file], "[4]");
+    let file = write("dtype", "latents", I64, vec![1, 4, 16, 16], vec![0; 8 * 1024]);
+    refused(&["--init-latents", &file], "I64");
+    let file = write("name", "noise", F32, vec![1, 4, 1, 1], vec![0; 16]);
+    refused(&["--init-latents", &file], "noise");
+}
+
+#[test]
+fn missing_and_foreign_models_are_refused() {
+    let says = |model: &Path, expected: &str| {
+        let message = refusal(&txt2img(model, &[]));
+        assert!(message.contains(expected), "{message}");
+    };
+    says(Path::new("no/such/model"), "no such directory");
+    says(&fixture("README.md"), "a file");
+    says(&fixture("unets"), "no model_index.json");
+    let message = damaged(|model| {
+        edit_json(&model.join("model_index.json"), "_class_name", r#""FluxPipeline""#)
+    });
+    assert!(message.contains("FluxPipeline") && message.contains("StableDiffusionPipeline"), "{message}");
+    let message = damaged(|model| {
+        edit_json(&model.join("model_index.json"), "unet", r#"["diffusers", "UFOModel"]"#)
+    });
+    assert!(message.contains("UFOModel"), "{message}");
+    let message = damaged(|model| fs::remove_dir_all(model.join("vae")).unwrap());
+    assert!(message.contains("no vae"), "{message}");
+}
+
+#[test]
+fn broken_weights_are_refused() {
+    let overwrite = |bytes: Vec<u8>| damaged(|model| fs::write(model.join(WEIGHTS), bytes).unwrap());
+    assert!(damaged(|model| fs::remove_file(model.join(WEIGHTS)).unwrap()).contains("unet"));
+    assert!(overwrite(vec![]).contains("empty"));
+    assert!(overwrite(b"<!DOCTYPE html><html>404</html>".to_vec()).contains("HTML"));
+    let huge = [u64::MAX.to_le_bytes().as_slice(), b"{}"].concat();
+    assert!(overwrite(huge).contains(WEIGHTS));
+    let whole = fs::read(fixture("tiny-sd1").join(WEIGHTS)).unwrap();
+    assert!(overwrite(whole[..whole.len() / 2].to_vec()).contains(WEIGHTS));
+    assert!(overwrite(whole[..100].to_vec()).contains(WEIGHTS));
+    for header in [
+        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,800]}}"#,
+        r#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#,
+        r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#,
+        r#"{"a":}"#,
+    ] {
+        let length = (header.len() as u64).to_le_bytes();
+        let bytes = [length.as_slice(), header.as_bytes(), &[0; 12]].concat();
+        assert!(overwrite(bytes).contains(WEIGHTS), "{header}");
+    }
+}
+
+#[test]
+fn wrong_and_missing_tensors_are_named() {
+    // The text encoder's weights in the place of the U-Net's.
+    let message = damaged(|model| {
+        fs::copy(model.join("text_encoder/model.safetensors"), model.join(WEIGHTS)).unwrap();
+    });
+    assert!(message.contains("conv_in.weight"), "{message}");
+    // Another width than the weights have.
+    let message = damaged(|model| edit_json(&model.join("unet/config.json"), "cross_attention_dim", "24"));
+    assert!(message.contains("24"), "{message}");
+}
+
+#[test]
+fn bad_configurations_are_refused() {
+    let refused = |file: &str, key: &str, value: &str, expected: &str| {
+        let message = damaged(|model| edit_json(&model.join(file), key, value));
+        assert!(message.contains(expected), "{key} = {value}: {message:?} does not say {expected:?}");
+    };
+    for file in ["unet/config.json", "vae/config.json"] {
+        refused(file, "norm_num_groups", "0", "norm_num_groups");
+        refused(file, "norm_num_groups", "3", "norm_num_groups");
+        refused(file, "block_out_channels", r#""many""#, "block_out_channels");
+        refused(file, "act_fn", r#""swoosh""#, "swoosh");
+    }
+    refused("unet/config.json", "down_block_types", r#"["UpsideDownBlock2D"]"#, "UpsideDownBlock2D");
+    refused("text_encoder/config.json", "hidden_act", r#""swoosh""#, "swoosh");
+    refused("text_encoder/config.json", "hidden_size", r#""wide""#, "hidden_size");
+    refused("scheduler/scheduler_config.json", "_class_name", r#""PNDNScheduler""#, "PNDMScheduler");
+    refused("scheduler/scheduler_config.json", "beta_start", r#""low""#, "beta_start");
+    refused("scheduler/scheduler_config.json", "beta_schedule", r#""straight""#, "straight");
+    for file in [
+        "model_index.json",
+        "unet/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "scheduler/scheduler_config.json",
+    ] {
+        let message = damaged(|model| fs::write(model.join(file), "{\"a\": ").unwrap());
+        assert!(message.contains(file.rsplit('/').next().unwrap()), "{message}");
+        damaged(|model| fs::write(model.join(file), "[]").unwrap());
+        damaged(|model| fs::remove_file(model.join(file)).unwrap());
+    }
+    let message = damaged(|model| {
+        for name in ["tokenizer.json", "vocab.json"] {
+            fs::write(model.join("tokenizer").join(name), "{").unwrap();
+        }
+    });
+    assert!(message.contains("tokenizer"), "{message}");
+}
+
+#[test]
+fn inspect_says_what_is_there() {
+    let model = fixture("tiny-sd1");
+    let output = sd(&["inspect", model.to_str().unwrap()]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in ["StableDiffusionPipeline", "UNet2DConditionModel", "F32", "nothing is missing"] {
+        assert!(text.contains(expected), "{text}");
+    }
+
+    let directory = TempDir::new().unwrap();
+    copy(&model, directory.path());
+    fs::remove_dir_all(directory.path().join("unet")).unwrap();
+    fs::write(directory.path().join("vae/diffusion_pytorch_model.safetensors"), "").unwrap();
+    let output = sd(&["inspect", "--json", directory.path().to_str().unwrap()]);
+    assert!(output.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["missing"], serde_json::json!(["unet", "vae"]));
+
+    assert!(refusal(&sd(&["inspect", "no/such/model"])).contains("no such directory"));
+}
