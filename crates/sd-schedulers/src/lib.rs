@@ -127,3 +127,19 @@ pub trait Scheduler: std::fmt::Debug + Send + Sync {
     /// If the request is impossible for this scheduler.
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError>;
 }
+
+macro_rules! forward_scheduler {
+    ($($pointer:ty),*) => {$(
+        impl<S: Scheduler + ?Sized> Scheduler for $pointer {
+            fn config(&self) -> &SchedulerConfig {
+                (**self).config()
+            }
+
+            fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
+                (**self).plan(request)
+            }
+        }
+    )*};
+}
+
+forward_scheduler!(Box<S>, std::sync::Arc<S>);

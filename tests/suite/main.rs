@@ -1,0 +1,6 @@
+//! Everything that takes the whole pipeline, in one binary: each binary compiles all of it anew.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod pipelines;
+mod threads;
