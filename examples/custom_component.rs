@@ -67,6 +67,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .with_guidance(LimitedInterval { from: 0.2, to: 0.8 })
         .with_hook(Centre { calls: &CALLS });
     let image = pipeline.generate(&TextToImage::new(prompt).steps(10).seed(42))?.remove(0);
-    println!("{}×{}, {} steps centred", image.width(), image.height(), CALLS.load(Ordering::Relaxed));
+    println!(
+        "{}×{}, {} steps centred",
+        image.width(),
+        image.height(),
+        CALLS.load(Ordering::Relaxed)
+    );
     Ok(())
 }

@@ -7,7 +7,8 @@
 //! ```
 
 use sd_core::{
-    LoadOptions, Pipeline, TextToImage, backend::DefaultBackend,
+    LoadOptions, Pipeline, TextToImage,
+    backend::DefaultBackend,
     sd_schedulers::{
         NoiseLevel, Plan, PlanError, PlanRequest, PredictionType, Scheduler, SchedulerConfig,
         Stage, Value,
@@ -45,10 +46,14 @@ impl Scheduler for AdamsBashforth {
                     + (-weight) * Value::Denoised
                     + (-0.5 * delta) * Value::Stored(0)
             };
-            Stage::new(999.0 * left(step), NoiseLevel::variance_exploding(now), PredictionType::Epsilon)
-                .store(0, derivative)
-                .next(update)
-                .finish_step()
+            Stage::new(
+                999.0 * left(step),
+                NoiseLevel::variance_exploding(now),
+                PredictionType::Epsilon,
+            )
+            .store(0, derivative)
+            .next(update)
+            .finish_step()
         });
         let plan = Plan::from_stages(request, stages.collect(), NoiseLevel::CLEAN)?;
         Ok(plan.with_init_noise_sigma(sigma(0)))
@@ -66,6 +71,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pipeline = pipeline.with_scheduler(scheduler);
 
     let image = pipeline.generate(&TextToImage::new(prompt).steps(10).seed(42))?.remove(0);
-    println!("{}×{} by {:?}", image.width(), image.height(), pipeline.scheduler().config().class_name());
+    println!(
+        "{}×{} by {:?}",
+        image.width(),
+        image.height(),
+        pipeline.scheduler().config().class_name()
+    );
     Ok(())
 }

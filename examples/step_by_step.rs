@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A run may also move to a thread of its own.
     let run = pipeline.run(&request)?;
-    let images = std::thread::spawn(move || run.finish()).join().map_err(|_| "the thread died")??;
+    let images =
+        std::thread::spawn(move || run.finish()).join().map_err(|_| "the thread died")??;
     assert_eq!(images[0], image, "the same request makes the same picture");
     Ok(())
 }

@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[cfg(feature = "ndarray")]
+mod face;
 mod pipelines;
 mod threads;

@@ -1,8 +1,7 @@
 //! Whole pipelines against diffusers: the same request makes the same latents and the same images.
 
-
-use burn::tensor::backend::BackendTypes;
 use crate::common::{Case, fixture, relative_l2};
+use burn::tensor::backend::BackendTypes;
 use sd_core::{
     DiffusionBackend, LoadOptions, Pipeline, Precision,
     sd_schedulers::{Scheduler, SchedulerConfig},

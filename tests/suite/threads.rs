@@ -1,8 +1,7 @@
 //! One pipeline, used from four threads at once, makes the images that it makes one after the other.
 
-
-use burn::tensor::backend::BackendTypes;
 use crate::common::fixture;
+use burn::tensor::backend::BackendTypes;
 use sd_core::{DiffusionBackend, LoadOptions, Pipeline, TextToImage};
 
 fn check<B: DiffusionBackend>(device: <B as BackendTypes>::Device) {
@@ -14,7 +13,8 @@ fn check<B: DiffusionBackend>(device: <B as BackendTypes>::Device) {
             if seed % 2 == 0 { request.size(32, 32) } else { request.size(48, 32) }
         })
         .collect();
-    let alone: Vec<_> = requests.iter().map(|request| pipeline.generate(request).unwrap()).collect();
+    let alone: Vec<_> =
+        requests.iter().map(|request| pipeline.generate(request).unwrap()).collect();
     let together: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = requests
             .iter()

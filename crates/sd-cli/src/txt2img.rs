@@ -1,6 +1,9 @@
 //! `sd txt2img`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sd_core::{
@@ -32,24 +35,51 @@ impl Job for Generate<'_> {
 
         let mut options = LoadOptions::<B>::default().device(device).dtypes(dtype);
         options.variant = arguments.variant.clone();
+        let mut watch = Stopwatch::start();
         let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
+        watch.lap("loaded");
         let request = with_size(request, arguments, pipeline.default_size());
 
         let mut run = pipeline.run(&request)?;
+        watch.lap("encoded");
         let progress = progress_bar(run.len() as u64);
         for step in run.by_ref() {
-            step?;
+            let step = step?;
             progress.inc(1);
+            if step.index == 0 {
+                // The first step prepares weights, and compiles kernels on a GPU.
+                watch.lap("first step");
+            }
         }
         progress.finish();
+        if request.steps > 1 {
+            watch.lap("other steps");
+        }
         if let Some(path) = &arguments.save_latents {
             run.finish_latents()?.save(path)?;
         }
-        for (index, (image, path)) in run.finish()?.iter().zip(&outputs).enumerate() {
+        let images = run.finish()?;
+        watch.lap("decoded");
+        for (index, (image, path)) in images.iter().zip(&outputs).enumerate() {
             save_png(image, &parameters(&pipeline, &request, index), path)?;
             eprintln!("{}", path.display());
         }
         Ok(())
+    }
+}
+
+/// Times of the stages, for the log (`--verbose`). A GPU may still be busy with the stage before.
+struct Stopwatch(Instant);
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self, stage: &str) {
+        let now = Instant::now();
+        tracing::info!("{stage} in {:.3} s", now.duration_since(self.0).as_secs_f64());
+        self.0 = now;
     }
 }
 
@@ -74,9 +104,7 @@ fn request(arguments: &Txt2img) -> Result<TextToImage, CliError> {
 fn with_size(request: TextToImage, arguments: &Txt2img, default: [usize; 2]) -> TextToImage {
     match (arguments.width, arguments.height) {
         (None, None) => request,
-        (width, height) => {
-            request.size(width.unwrap_or(default[0]), height.unwrap_or(default[1]))
-        }
+        (width, height) => request.size(width.unwrap_or(default[0]), height.unwrap_or(default[1])),
     }
 }
 
@@ -98,9 +126,8 @@ fn numbered(out: &Path, batch: usize) -> Vec<PathBuf> {
 
 fn progress_bar(steps: u64) -> ProgressBar {
     let bar = ProgressBar::new(steps);
-    let style = ProgressStyle::with_template(
-        "{bar:30} {pos}/{len} steps, {per_sec} [{elapsed} < {eta}]",
-    );
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {per_sec} [{elapsed} < {eta}]");
     if let Ok(style) = style {
         bar.set_style(style.with_key(
             "per_sec",

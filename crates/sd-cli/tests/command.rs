@@ -93,8 +93,7 @@ fn a_prompt_becomes_a_png() {
 
     // The saved latents are no noise to start from, but of the right shape for it.
     let again = directory.path().join("again.png");
-    let arguments =
-        ["--init-latents", latents.to_str().unwrap(), "--out", again.to_str().unwrap()];
+    let arguments = ["--init-latents", latents.to_str().unwrap(), "--out", again.to_str().unwrap()];
     assert!(txt2img(&fixture("tiny-sd1"), &arguments).status.success());
     assert_ne!(fs::read(&again).unwrap(), bytes);
 }
@@ -106,7 +105,18 @@ fn a_batch_is_numbered() {
     let out = out.to_str().unwrap();
     let output = txt2img(
         &fixture("tiny-sd1"),
-        &["--batch", "2", "--width", "32", "--height", "16", "--out", out, "--scheduler", "Euler a"],
+        &[
+            "--batch",
+            "2",
+            "--width",
+            "32",
+            "--height",
+            "16",
+            "--out",
+            out,
+            "--scheduler",
+            "Euler a",
+        ],
     );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut names: Vec<_> = fs::read_dir(directory.path())
@@ -126,8 +136,10 @@ fn awkward_prompts_are_accepted() {
     let model = model.to_str().unwrap();
     let long = "lighthouse ".repeat(10_000);
     for (prompt, warns) in [("", false), (long.as_str(), true), ("--dashes", false)] {
-        let arguments =
-            ["txt2img", "--model", model, "--steps", "1", "--device", "cpu", "--out", out, "--prompt", prompt];
+        let arguments = [
+            "txt2img", "--model", model, "--steps", "1", "--device", "cpu", "--out", out,
+            "--prompt", prompt,
+        ];
         let output = sd(&arguments);
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{text}");
@@ -196,7 +208,10 @@ fn missing_and_foreign_models_are_refused() {
     let message = damaged(|model| {
         edit_json(&model.join("model_index.json"), "_class_name", r#""FluxPipeline""#)
     });
-    assert!(message.contains("FluxPipeline") && message.contains("StableDiffusionPipeline"), "{message}");
+    assert!(
+        message.contains("FluxPipeline") && message.contains("StableDiffusionPipeline"),
+        "{message}"
+    );
     let message = damaged(|model| {
         edit_json(&model.join("model_index.json"), "unet", r#"["diffusers", "UFOModel"]"#)
     });
@@ -207,7 +222,8 @@ fn missing_and_foreign_models_are_refused() {
 
 #[test]
 fn broken_weights_are_refused() {
-    let overwrite = |bytes: Vec<u8>| damaged(|model| fs::write(model.join(WEIGHTS), bytes).unwrap());
+    let overwrite =
+        |bytes: Vec<u8>| damaged(|model| fs::write(model.join(WEIGHTS), bytes).unwrap());
     assert!(damaged(|model| fs::remove_file(model.join(WEIGHTS)).unwrap()).contains("unet"));
     assert!(overwrite(vec![]).contains("empty"));
     assert!(overwrite(b"<!DOCTYPE html><html>404</html>".to_vec()).contains("HTML"));
@@ -237,7 +253,8 @@ fn wrong_and_missing_tensors_are_named() {
     });
     assert!(message.contains("conv_in.weight"), "{message}");
     // Another width than the weights have.
-    let message = damaged(|model| edit_json(&model.join("unet/config.json"), "cross_attention_dim", "24"));
+    let message =
+        damaged(|model| edit_json(&model.join("unet/config.json"), "cross_attention_dim", "24"));
     assert!(message.contains("24"), "{message}");
 }
 
@@ -245,7 +262,10 @@ fn wrong_and_missing_tensors_are_named() {
 fn bad_configurations_are_refused() {
     let refused = |file: &str, key: &str, value: &str, expected: &str| {
         let message = damaged(|model| edit_json(&model.join(file), key, value));
-        assert!(message.contains(expected), "{key} = {value}: {message:?} does not say {expected:?}");
+        assert!(
+            message.contains(expected),
+            "{key} = {value}: {message:?} does not say {expected:?}"
+        );
     };
     for file in ["unet/config.json", "vae/config.json"] {
         refused(file, "norm_num_groups", "0", "norm_num_groups");
@@ -253,10 +273,20 @@ fn bad_configurations_are_refused() {
         refused(file, "block_out_channels", r#""many""#, "block_out_channels");
         refused(file, "act_fn", r#""swoosh""#, "swoosh");
     }
-    refused("unet/config.json", "down_block_types", r#"["UpsideDownBlock2D"]"#, "UpsideDownBlock2D");
+    refused(
+        "unet/config.json",
+        "down_block_types",
+        r#"["UpsideDownBlock2D"]"#,
+        "UpsideDownBlock2D",
+    );
     refused("text_encoder/config.json", "hidden_act", r#""swoosh""#, "swoosh");
     refused("text_encoder/config.json", "hidden_size", r#""wide""#, "hidden_size");
-    refused("scheduler/scheduler_config.json", "_class_name", r#""PNDNScheduler""#, "PNDMScheduler");
+    refused(
+        "scheduler/scheduler_config.json",
+        "_class_name",
+        r#""PNDNScheduler""#,
+        "PNDMScheduler",
+    );
     refused("scheduler/scheduler_config.json", "beta_start", r#""low""#, "beta_start");
     refused("scheduler/scheduler_config.json", "beta_schedule", r#""straight""#, "straight");
     for file in [
@@ -285,7 +315,8 @@ fn inspect_says_what_is_there() {
     let output = sd(&["inspect", model.to_str().unwrap()]);
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    for expected in ["StableDiffusionPipeline", "UNet2DConditionModel", "F32", "nothing is missing"] {
+    for expected in ["StableDiffusionPipeline", "UNet2DConditionModel", "F32", "nothing is missing"]
+    {
         assert!(text.contains(expected), "{text}");
     }
 

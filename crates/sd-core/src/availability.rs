@@ -58,7 +58,8 @@ pub fn cuda_available() -> Result<(), Unavailable> {
 /// When it does not.
 #[cfg(feature = "wgpu")]
 pub fn wgpu_available() -> Result<(), Unavailable> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let instance =
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
     let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
     match adapters.is_empty() {
         true => Err(Unavailable::WgpuAdapter),

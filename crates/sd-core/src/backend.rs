@@ -27,8 +27,8 @@ pub type DefaultBackend = Wgpu;
 #[cfg(all(feature = "ndarray", not(feature = "wgpu"), not(feature = "cuda")))]
 pub type DefaultBackend = Cpu;
 
+pub use crate::availability::Unavailable;
 #[cfg(feature = "cuda")]
 pub use crate::availability::cuda_available;
 #[cfg(feature = "wgpu")]
 pub use crate::availability::wgpu_available;
-pub use crate::availability::Unavailable;

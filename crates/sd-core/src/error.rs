@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use sd_clip::TokenizerError;
-use sd_nn::{UnsupportedPrecision, checkpoint::{CheckpointError, ParameterError}, config::ConfigError};
+use sd_nn::{
+    UnsupportedPrecision,
+    checkpoint::{CheckpointError, ParameterError},
+    config::ConfigError,
+};
 use sd_schedulers::{PlanError, RunError};
 use thiserror::Error;
 

@@ -44,7 +44,8 @@ pub(crate) fn load<B: DiffusionBackend>(
     let vae = VaeCodec::<B>::load(&vae, device, options.dtypes.vae, variant)?;
     if let Some(expected) = unet.context_width().filter(|width| *width != text_encoder.width()) {
         let found = text_encoder.width();
-        let message = format!("the text encoder's features are {found} wide, the unet's context {expected}");
+        let message =
+            format!("the text encoder's features are {found} wide, the unet's context {expected}");
         return Err(ModelError::Mismatch(message).into());
     }
     Pipeline::builder()

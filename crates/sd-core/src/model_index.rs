@@ -69,9 +69,7 @@ impl ModelIndex {
     /// Names of all components that the index has, absent ones too.
     pub(crate) fn components(&self) -> Vec<(&str, Entry)> {
         let entries = self.file.values().iter().filter(|(key, _)| !key.starts_with('_'));
-        entries
-            .filter_map(|(key, value)| Some((key.as_str(), entry(value)?)))
-            .collect()
+        entries.filter_map(|(key, value)| Some((key.as_str(), entry(value)?))).collect()
     }
 
     /// The directory of a component that the pipeline cannot do without.
@@ -80,8 +78,7 @@ impl ModelIndex {
         component: &'static str,
         classes: &[&'static str],
     ) -> Result<PathBuf, Error> {
-        let missing =
-            || ModelError::MissingComponent { path: self.directory.clone(), component };
+        let missing = || ModelError::MissingComponent { path: self.directory.clone(), component };
         let value = self.file.get(component).ok_or_else(missing)?;
         let class = match entry(value) {
             Some(Entry::Class(class)) => class,

@@ -56,10 +56,8 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it cannot be written.
 pub fn save_png(image: &RgbImage, parameters: &str, path: &Path) -> Result<(), Error> {
-    let encode = |error: png::EncodingError| Error::Encode {
-        path: path.into(),
-        message: error.to_string(),
-    };
+    let encode =
+        |error: png::EncodingError| Error::Encode { path: path.into(), message: error.to_string() };
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, image.width(), image.height());
     encoder.set_color(png::ColorType::Rgb);

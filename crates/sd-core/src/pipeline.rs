@@ -352,7 +352,8 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
         let scheduler = self.scheduler.ok_or(ModelError::NotGiven("scheduler"))?;
         let (found, expected) = (denoiser.latent_channels(), vae.latent_channels());
         if found != expected {
-            let message = format!("the denoiser's latents have {found} channels, the vae's {expected}");
+            let message =
+                format!("the denoiser's latents have {found} channels, the vae's {expected}");
             return Err(ModelError::Mismatch(message).into());
         }
         Ok(Pipeline {

@@ -7,8 +7,12 @@ use crate::{Error, picture::to_byte};
 
 /// Red, green and blue of each channel of the latents of SD 1.x and 2.x: the least-squares fit that the community uses
 /// (published by Birch-san, 2022, for the KL-f8 autoencoder).
-const SD_FACTORS: [[f32; 3]; 4] =
-    [[0.298, 0.207, 0.208], [0.187, 0.286, 0.173], [-0.158, 0.189, 0.264], [-0.184, -0.271, -0.473]];
+const SD_FACTORS: [[f32; 3]; 4] = [
+    [0.298, 0.207, 0.208],
+    [0.187, 0.286, 0.173],
+    [-0.158, 0.189, 0.264],
+    [-0.184, -0.271, -0.473],
+];
 
 /// Draws latents as small RGB pictures, one pixel for each latent, by a linear map of the channels. It costs one read from
 /// the device, and nothing like a decoder. Latents of other than four channels show their first three.
@@ -26,7 +30,8 @@ pub fn preview<B: Backend>(latents: &Tensor<B, 4>) -> Result<Vec<RgbImage>, Erro
     let pictures = values.chunks((channels * pixels).max(1)).map(|picture| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let pixel = y as usize * width + x as usize;
-            let channel = |index: usize| picture.get(index * pixels + pixel).copied().unwrap_or(0.0);
+            let channel =
+                |index: usize| picture.get(index * pixels + pixel).copied().unwrap_or(0.0);
             image::Rgb(core::array::from_fn(|colour| to_byte(mix(channels, colour, channel))))
         })
     });

@@ -300,7 +300,9 @@ pub enum RequestError {
         limit: usize,
     },
     /// Initial latents of another shape.
-    #[error("initial latents are {found:?}, expected [batch, channels, height, width] = {expected:?}")]
+    #[error(
+        "initial latents are {found:?}, expected [batch, channels, height, width] = {expected:?}"
+    )]
     LatentShape {
         /// What the request and the model make of it.
         expected: [usize; 4],
@@ -321,7 +323,10 @@ mod named {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
     }
 
@@ -398,7 +403,8 @@ mod tests {
         let request = TextToImage::new("a cat").scheduler("Euler a".parse().unwrap()).seed(vec![7]);
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<TextToImage>(&text).unwrap(), request);
-        let short = serde_json::from_str::<TextToImage>(r#"{"prompts": ["a"], "seeds": 3}"#).unwrap();
+        let short =
+            serde_json::from_str::<TextToImage>(r#"{"prompts": ["a"], "seeds": 3}"#).unwrap();
         assert_eq!(short, TextToImage::new("a").seed(3));
     }
 }

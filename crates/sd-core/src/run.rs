@@ -11,7 +11,9 @@ use crate::{
     Conditioning, Error, Latents,
     component::{DenoiserInput, Guidance, Hook, PromptRole},
     guidance::GuidanceContext,
-    picture, pipeline::Components, preview::preview,
+    picture,
+    pipeline::Components,
+    preview::preview,
 };
 
 /// A finished step.

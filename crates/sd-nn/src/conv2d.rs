@@ -4,9 +4,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Tensor, backend::Backend},
 };
-use sd_kernels::{
-    Conv2dOptions, ConvInput, DiffusionBackend, Epilogue, Padding, WeightRole, ops,
-};
+use sd_kernels::{Conv2dOptions, ConvInput, DiffusionBackend, Epilogue, Padding, WeightRole, ops};
 
 use crate::{LowRankConv2d, WeightParam, param};
 
@@ -94,11 +92,11 @@ impl<B: DiffusionBackend> Conv2d<B> {
         if self.low_rank.is_empty() {
             return ops::conv2d(input, &weight, self.options, epilogue.bias(bias));
         }
-        let product =
-            ops::conv2d(input.clone(), &weight, self.options, Epilogue::new().bias(bias));
-        let product = self.low_rank.iter().fold(product, |product, branch| {
-            branch.add(input.clone(), self.options, product)
-        });
+        let product = ops::conv2d(input.clone(), &weight, self.options, Epilogue::new().bias(bias));
+        let product = self
+            .low_rank
+            .iter()
+            .fold(product, |product, branch| branch.add(input.clone(), self.options, product));
         ops::epilogue(product, epilogue)
     }
 }

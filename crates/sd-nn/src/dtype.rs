@@ -6,7 +6,9 @@ use burn::tensor::{DType, backend::Backend};
 use thiserror::Error;
 
 /// A floating-point type that models compute in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Precision {
@@ -92,7 +94,9 @@ fn list(supported: &[Precision]) -> String {
 }
 
 /// The precision of each component. Casts happen at the borders between them and nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 pub struct DTypePolicy {
     /// Text encoders.
     pub text: Precision,

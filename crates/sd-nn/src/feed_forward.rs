@@ -54,9 +54,7 @@ impl FeedForwardConfig {
             activation: self.activation,
             gate: self.gate,
         };
-        FeedForward {
-            net: (activated, 0.0, LinearConfig::new(hidden, self.width).init(device)),
-        }
+        FeedForward { net: (activated, 0.0, LinearConfig::new(hidden, self.width).init(device)) }
     }
 }
 

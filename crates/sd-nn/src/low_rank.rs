@@ -4,9 +4,7 @@ use burn::{
     module::Module,
     tensor::{Tensor, backend::Backend},
 };
-use sd_kernels::{
-    Conv2dOptions, ConvInput, DiffusionBackend, Epilogue, WeightRole, ops,
-};
+use sd_kernels::{Conv2dOptions, ConvInput, DiffusionBackend, Epilogue, WeightRole, ops};
 
 use crate::WeightParam;
 
@@ -28,7 +26,12 @@ pub struct LowRankLinear<B: Backend> {
 
 impl<B: DiffusionBackend> LowRankLinear<B> {
     /// A branch of the given matrices, `down: [rank, in]` and `up: [out, rank]`.
-    pub fn new(adapter: impl Into<String>, down: Tensor<B, 2>, up: Tensor<B, 2>, scale: f64) -> Self {
+    pub fn new(
+        adapter: impl Into<String>,
+        down: Tensor<B, 2>,
+        up: Tensor<B, 2>,
+        scale: f64,
+    ) -> Self {
         let weight = |tensor| {
             WeightParam::from_param(burn::module::Param::from_tensor(tensor), WeightRole::Linear)
         };
@@ -62,7 +65,12 @@ pub struct LowRankConv2d<B: Backend> {
 
 impl<B: DiffusionBackend> LowRankConv2d<B> {
     /// A branch of the given kernels, `down: [rank, kernel_h, kernel_w, in]` and `up: [out, 1, 1, rank]`.
-    pub fn new(adapter: impl Into<String>, down: Tensor<B, 4>, up: Tensor<B, 4>, scale: f64) -> Self {
+    pub fn new(
+        adapter: impl Into<String>,
+        down: Tensor<B, 4>,
+        up: Tensor<B, 4>,
+        scale: f64,
+    ) -> Self {
         let weight = |tensor| {
             WeightParam::from_param(burn::module::Param::from_tensor(tensor), WeightRole::Conv2d)
         };

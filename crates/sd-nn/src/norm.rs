@@ -118,8 +118,7 @@ impl<B: DiffusionBackend> LayerNorm<B> {
     /// - input, output: `[batch, .., channels]`
     pub fn forward<const D: usize>(&self, input: Tensor<B, D>) -> Tensor<B, D> {
         let affine = Affine { weight: self.weight.val(), bias: self.bias.val() };
-        let options =
-            LayerNormOptions { eps: self.eps, affine: Some(affine), modulation: None };
+        let options = LayerNormOptions { eps: self.eps, affine: Some(affine), modulation: None };
         ops::layer_norm(input, options)
     }
 }

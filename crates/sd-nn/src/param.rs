@@ -31,7 +31,6 @@ fn lazy<B: Backend>(
     device: &B::Device,
     init: impl Fn(&B::Device) -> Tensor<B, 1> + Send + Sync + 'static,
 ) -> Param<Tensor<B, 1>> {
-    let init =
-        move |device: &B::Device, require_grad| init(device).set_require_grad(require_grad);
+    let init = move |device: &B::Device, require_grad| init(device).set_require_grad(require_grad);
     Param::uninitialized(ParamId::new(), init, device.clone(), true, Shape::new([size]))
 }

@@ -56,8 +56,9 @@ pub struct ResnetBlock2D<B: Backend> {
 impl ResnetBlock2DConfig {
     /// A block with weights that are drawn at their first use.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ResnetBlock2D<B> {
-        let norm =
-            |channels| GroupNormConfig { groups: self.groups, channels, eps: self.eps }.init(device);
+        let norm = |channels| {
+            GroupNormConfig { groups: self.groups, channels, eps: self.eps }.init(device)
+        };
         let projected = match self.time_scale_shift {
             TimeScaleShift::Default => self.output,
             TimeScaleShift::ScaleShift => 2 * self.output,
@@ -110,9 +111,8 @@ impl<B: DiffusionBackend> ResnetBlock2D<B> {
             Some(shortcut) => shortcut.forward(input),
             None => input.first,
         };
-        let epilogue = Epilogue::new()
-            .residual(Some(shortcut))
-            .output_scale(1.0 / self.output_scale_factor);
+        let epilogue =
+            Epilogue::new().residual(Some(shortcut)).output_scale(1.0 / self.output_scale_factor);
         self.conv2.forward_with(hidden, epilogue)
     }
 }

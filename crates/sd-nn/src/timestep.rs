@@ -90,9 +90,9 @@ impl TimestepEmbeddingConfig {
     pub fn init<B: Backend>(&self, device: &B::Device) -> TimestepEmbedding<B> {
         TimestepEmbedding {
             linear_1: LinearConfig::new(self.input, self.output).init(device),
-            cond_proj: self.condition.map(|width| {
-                LinearConfig::new(width, self.input).without_bias().init(device)
-            }),
+            cond_proj: self
+                .condition
+                .map(|width| LinearConfig::new(width, self.input).without_bias().init(device)),
             linear_2: LinearConfig::new(self.output, self.output).init(device),
             activation: self.activation,
         }

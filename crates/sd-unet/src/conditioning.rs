@@ -19,6 +19,7 @@ pub(crate) enum ClassEmbeddingConfig {
 
 /// Embeds class labels to the width of the time embedding.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a model has one")]
 pub(crate) enum ClassEmbedding<B: Backend> {
     Table(Embedding<B>),
     Mlp(TimestepEmbedding<B>),

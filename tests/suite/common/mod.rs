@@ -137,7 +137,8 @@ impl Tensors {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let view = file.tensor(name).unwrap();
         assert_eq!(view.dtype(), safetensors::Dtype::F32);
-        let values = view.data().chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+        let values =
+            view.data().chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
         (view.shape().to_vec(), values.collect())
     }
 

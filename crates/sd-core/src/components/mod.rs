@@ -10,9 +10,7 @@ use burn::module::Module;
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision,
-    checkpoint::{
-        CheckpointError, KeyTable, LoadOptions, WeightSource, load_module, open_weights,
-    },
+    checkpoint::{CheckpointError, KeyTable, LoadOptions, WeightSource, load_module, open_weights},
 };
 
 pub use clip::ClipEncoder;

@@ -73,7 +73,10 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
     }
 
     fn sample_size(&self) -> [usize; 2] {
-        self.model.config().sample_size.map_or(DEFAULT_SAMPLE_SIZE, |size| [size.height, size.width])
+        self.model
+            .config()
+            .sample_size
+            .map_or(DEFAULT_SAMPLE_SIZE, |size| [size.height, size.width])
     }
 
     fn context_width(&self) -> Option<usize> {
@@ -97,10 +100,9 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         unet_input.guidance_condition = self
             .guidance_condition(input.guidance_scale, &device)
             .map(|condition| condition.repeat_dim(0, batch));
-        unet_input.residuals = input.residuals.map(|residuals| sd_unet::Residuals {
-            down: residuals.down,
-            mid: residuals.mid,
-        });
+        unet_input.residuals = input
+            .residuals
+            .map(|residuals| sd_unet::Residuals { down: residuals.down, mid: residuals.mid });
         let output = self.model.forward(unet_input);
         Ok(output.map_err(|error| Error::component("unet", error))?.cast(DType::F32))
     }

@@ -29,7 +29,7 @@ pub(crate) fn prepare<B: DiffusionBackend>(
     dtype: DType,
     input: UNetInput<B>,
 ) -> Result<Signals<B>, UNetInputError> {
-    let [batch, _, height, width] = input.sample.dims();
+    let batch = input.sample.dims()[0];
     let border = Border { signature, batch, dtype, device: input.sample.device() };
     let skips = border.check_sample(&input.sample)?;
     let timesteps = for_batch("timesteps", input.timesteps, batch)?;
@@ -38,8 +38,7 @@ pub(crate) fn prepare<B: DiffusionBackend>(
     let keys = input.context.dims()[1];
     let sample = input.sample.cast(dtype);
     let sample = if signature.center { sample * 2.0 - 1.0 } else { sample };
-    let (down_residuals, mid_residual) = border.residuals(input.residuals, &skips)?;
-    debug_assert_eq!(skips[0][1..], [height, width]);
+    let residuals = border.residuals(input.residuals, &skips)?;
     Ok(Signals {
         sample: channels_last(sample),
         features: signature.features.tensor(&timesteps, dtype, &border.device),
@@ -48,8 +47,8 @@ pub(crate) fn prepare<B: DiffusionBackend>(
         class: border.class(input.class_labels, class_embedding)?,
         added: border.added(input.added)?,
         guidance: border.guidance(input.guidance_condition)?,
-        down_residuals,
-        mid_residual,
+        down_residuals: residuals.down,
+        mid_residual: residuals.mid,
     })
 }
 
@@ -223,12 +222,15 @@ impl<B: DiffusionBackend> Border<'_, B> {
         }
     }
 
+    /// The residuals as `[b, h, w, c]`; none are an empty list.
     fn residuals(
         &self,
         residuals: Option<Residuals<B>>,
         skips: &[[usize; 3]],
-    ) -> Result<(Vec<Tensor<B, 4>>, Option<Tensor<B, 4>>), UNetInputError> {
-        let Some(residuals) = residuals else { return Ok((Vec::new(), None)) };
+    ) -> Result<Residuals<B>, UNetInputError> {
+        let Some(residuals) = residuals else {
+            return Ok(Residuals { down: Vec::new(), mid: None });
+        };
         one_each("residuals.down", &residuals.down, skips.len())?;
         let place = |name: String, tensor: Tensor<B, 4>, [channels, height, width]: [usize; 3]| {
             shaped(name, &tensor, [self.batch, channels, height, width])?;
@@ -243,6 +245,6 @@ impl<B: DiffusionBackend> Border<'_, B> {
         let last = skips[skips.len() - 1];
         let mid =
             residuals.mid.map(|tensor| place("residuals.mid".into(), tensor, last)).transpose()?;
-        Ok((down, mid))
+        Ok(Residuals { down, mid })
     }
 }
