@@ -70,13 +70,13 @@ fn a_request_that_does_not_fit_the_model_is_refused() {
 }
 
 /// Records what it sees, and keeps the latents from growing.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Witness {
-    rows: Mutex<Vec<usize>>,
-    steps: AtomicUsize,
+    rows: Arc<Mutex<Vec<usize>>>,
+    steps: Arc<AtomicUsize>,
 }
 
-impl Hook<Cpu> for Arc<Witness> {
+impl Hook<Cpu> for Witness {
     fn before_denoiser(
         &self,
         _context: &GuidanceContext,
@@ -95,7 +95,7 @@ impl Hook<Cpu> for Arc<Witness> {
 
 #[test]
 fn hooks_see_and_change_the_run() {
-    let witness = Arc::new(Witness::default());
+    let witness = Witness::default();
     let pipeline = pipeline().with_hook(witness.clone());
     let latents = pipeline.run(&request()).unwrap().finish_latents().unwrap();
     assert!(latents.values().iter().all(|value| value.abs() <= 1.0));

@@ -17,26 +17,6 @@ impl<B: DiffusionBackend, C: CheckpointStrategy> DiffusionBackend for Autodiff<B
     }
 }
 
-/// Implements the trait for Burn's CubeCL backend on one runtime.
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-macro_rules! cube_backend {
-    ($runtime:ty) => {
-        impl<F, I, BT> DiffusionBackend for burn_cubecl::CubeBackend<$runtime, F, I, BT>
-        where
-            F: burn_cubecl::FloatElement,
-            I: burn_cubecl::IntElement,
-            BT: burn_cubecl::BoolElement,
-        {
-        }
-    };
-}
-
-#[cfg(feature = "wgpu")]
-cube_backend!(burn_wgpu::WgpuRuntime);
-
-#[cfg(feature = "cuda")]
-cube_backend!(cubecl::cuda::CudaRuntime);
-
 /// The default bodies, in plain operations that Burn may fuse. The project's own backends are not wrapped in `Fusion`
 /// (ARCHITECTURE.md, decision 3); this is for those of others.
 #[cfg(feature = "fusion")]

@@ -34,6 +34,8 @@ mod backend;
 mod capture;
 mod channels;
 mod conv;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+mod cube;
 pub mod default;
 mod epilogue;
 mod impls;
