@@ -150,7 +150,7 @@ fn awkward_prompts_are_accepted() {
 #[test]
 fn bad_arguments_are_refused() {
     refused(&["--steps", "0"], "0 steps");
-    refused(&["--steps", "1001"], "1001");
+    refused(&["--steps", "1001", "--scheduler", "ddim"], "1001");
     refused(&["--guidance-scale", "NaN"], "guidance scale is NaN");
     refused(&["--guidance-scale", "inf"], "guidance scale is inf");
     refused(&["--guidance-rescale", "-1"], "guidance rescale is -1");

@@ -32,6 +32,14 @@ pub enum Error {
     /// A scheduler's configuration.
     #[error(transparent)]
     SchedulerConfig(#[from] sd_schedulers::ConfigError),
+    /// A scheduler's file.
+    #[error("{}: {source}", path.display())]
+    SchedulerFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<sd_schedulers::ConfigError>,
+    },
     /// A run that the scheduler cannot plan.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -47,7 +47,7 @@ pub use inspect::{ComponentReport, ModelReport, inspect};
 pub use latents::{Latents, LatentsError};
 pub use metadata::parameters;
 pub use picture::{check_writable, save_png, to_images};
-pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder};
+pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineParameterMap};
 pub use preview::preview;
 pub use request::{Bounds, RequestError, Seeds, TextToImage};
 pub use run::{Run, Step, StepState};

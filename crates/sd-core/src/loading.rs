@@ -62,7 +62,7 @@ pub(crate) fn load<B: DiffusionBackend>(
 pub(crate) fn scheduler(directory: &Path) -> Result<Arc<dyn Scheduler>, Error> {
     let path = directory.join("scheduler_config.json");
     let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    let failed = |error| Error::component("scheduler", error);
+    let failed = |source| Error::SchedulerFile { path: path.clone(), source: Box::new(source) };
     let mut config = SchedulerConfig::from_json(&text).map_err(failed)?;
     if config.get("steps_offset").is_none_or(|offset| *offset != 1) {
         tracing::debug!(path = %path.display(), "steps_offset is taken as 1");

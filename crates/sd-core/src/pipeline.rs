@@ -56,6 +56,9 @@ impl<B: DiffusionBackend> LoadOptions<B> {
     }
 }
 
+/// Makes a parameter's new value from the name of its component, its path and its old value.
+pub type PipelineParameterMap<'a, B> = dyn FnMut(&str, &str, AnyTensor<B>) -> AnyTensor<B> + 'a;
+
 /// The parts of a pipeline.
 pub(crate) struct Components<B: DiffusionBackend> {
     pub(crate) text_encoder: Box<dyn TextEncoder<B>>,
@@ -192,10 +195,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
     ///
     /// # Errors
     /// When weights are in use by a clone of the pipeline or by a run, or a replacement has another shape.
-    pub fn map_parameters(
-        &mut self,
-        map: &mut dyn FnMut(&str, &str, AnyTensor<B>) -> AnyTensor<B>,
-    ) -> Result<(), Error> {
+    pub fn map_parameters(&mut self, map: &mut PipelineParameterMap<'_, B>) -> Result<(), Error> {
         let Some(components) = Arc::get_mut(&mut self.components) else {
             return Err(ModelError::InUse.into());
         };
