@@ -48,16 +48,22 @@ fn not_compiled(kind: DeviceKind) -> CliError {
     ))
 }
 
+#[cfg(feature = "cuda")]
 fn cuda_present() -> Result<(), CliError> {
-    #[cfg(feature = "cuda")]
-    return sd_core::backend::cuda_available().map_err(CliError::from);
-    #[cfg(not(feature = "cuda"))]
+    Ok(sd_core::backend::cuda_available()?)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_present() -> Result<(), CliError> {
     Err(not_compiled(DeviceKind::Cuda))
 }
 
+#[cfg(feature = "wgpu")]
 fn wgpu_present() -> Result<(), CliError> {
-    #[cfg(feature = "wgpu")]
-    return sd_core::backend::wgpu_available().map_err(CliError::from);
-    #[cfg(not(feature = "wgpu"))]
+    Ok(sd_core::backend::wgpu_available()?)
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_present() -> Result<(), CliError> {
     Err(not_compiled(DeviceKind::Wgpu))
 }
