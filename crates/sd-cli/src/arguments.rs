@@ -67,7 +67,7 @@ pub(crate) struct Txt2img {
     #[arg(long, value_name = "NAME")]
     pub(crate) scheduler: Option<SchedulerKind>,
     /// Seed of the noise, 0 to 2⁶⁴ − 1
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
     /// Number of images; one generator draws the noise of all, and the files are numbered
     #[arg(long, value_name = "K", default_value_t = 1)]

@@ -160,7 +160,7 @@ fn bad_arguments_are_refused() {
     refused(&["--batch", "0"], "0 pictures");
     refused(&["--clip-skip", "99"], "clip");
     refused(&["--dtype", "f16"], "does not compute in f16");
-    refused(&["--seed", "-1"], "--seed");
+    refused(&["--seed", "-1"], "'-1'");
     refused(&["--steps", "two"], "--steps");
     refused(&["--scheduler", "eulr"], "euler");
     refused(&["--device", "abacus"], "--device");
