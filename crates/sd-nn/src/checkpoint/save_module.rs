@@ -26,7 +26,7 @@ pub struct SaveModuleOptions {
     pub files: SaveOptions,
 }
 
-/// Writes every parameter of a module into a component's directory, in the layout that [`load_module`] reads.
+/// Writes every parameter of a module into a component's directory, in the layout that [`load_module`](super::load_module) reads.
 ///
 /// Parameters leave the device one by one. Low-rank branches of layers are not written. Returns the file, or the index of
 /// the shards.
