@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Models call the typed, checked front in [`ops`]; a fast kernel overrides a method of the trait, and nothing else in the
-//! workspace knows that it exists. [`testing`] (feature `testing`) holds any implementation against an f64 reference.
+//! workspace knows that it exists. `testing` (feature `testing`) holds any implementation against an f64 reference.
 //!
 //! Activations are channels-last: `[batch, height, width, channels]`, or `[batch, tokens, channels]`. Weights are in
 //! checkpoint order: `[out, in]` for linear, `[out, kernel_h, kernel_w, in]` for convolution.
