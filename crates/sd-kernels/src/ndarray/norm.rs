@@ -84,16 +84,16 @@ where
     for (sample, image) in samples.chunks_mut(pixels * channels).enumerate().take(batch) {
         let statistics = group_statistics(image, channels, groups, options.eps);
         let (factors, summands) = scaling.row(sample);
-        let affine: Vec<(f32, f32)> = (0..channels)
+        let affine: Vec<(f32, f32, f32)> = (0..channels)
             .map(|channel| {
-                let (mean, inverse) = statistics[channel / (channels / groups)];
+                let Statistics { mean, rest, inverse } = statistics[channel / (channels / groups)];
                 let factor = inverse * factors[channel];
-                (factor, summands[channel] - mean * factor)
+                (mean, factor, summands[channel] - rest * factor)
             })
             .collect();
         image.par_chunks_mut(channels).with_min_len(32).for_each(|row| {
-            for (value, (factor, summand)) in row.iter_mut().zip(&affine) {
-                *value = *value * factor + summand;
+            for (value, (mean, factor, summand)) in row.iter_mut().zip(&affine) {
+                *value = (*value - mean) * factor + summand;
             }
             activate(row, scaling.activation);
         });
@@ -102,8 +102,30 @@ where
     image.into_tensor()
 }
 
-/// Mean and inverse deviation of each group of one sample, accumulated in f64.
-fn group_statistics(image: &[f32], channels: usize, groups: usize, eps: f64) -> Vec<(f32, f32)> {
+/// Mean and inverse deviation, from sums in f64.
+///
+/// The mean keeps what its rounding to f32 leaves as `rest`: values far from zero lie close to it, and what is left after
+/// the subtraction is as small as that rounding.
+#[derive(Clone, Copy)]
+struct Statistics {
+    mean: f32,
+    rest: f32,
+    inverse: f32,
+}
+
+impl Statistics {
+    fn new(mean: f64, variance: f64, eps: f64) -> Self {
+        let rounded = mean as f32;
+        Self {
+            mean: rounded,
+            rest: (mean - f64::from(rounded)) as f32,
+            inverse: (1.0 / (variance + eps).sqrt()) as f32,
+        }
+    }
+}
+
+/// The statistics of each group of one sample.
+fn group_statistics(image: &[f32], channels: usize, groups: usize, eps: f64) -> Vec<Statistics> {
     let width = channels / groups;
     let empty = || vec![(0.0f64, 0.0f64); groups];
     let add = |mut sums: Vec<(f64, f64)>, row: &[f32]| {
@@ -129,7 +151,7 @@ fn group_statistics(image: &[f32], channels: usize, groups: usize, eps: f64) -> 
             });
             let mean = sum / count;
             let variance = (squares / count - mean * mean).max(0.0);
-            (mean as f32, (1.0 / (variance + eps).sqrt()) as f32)
+            Statistics::new(mean, variance, eps)
         })
         .collect()
 }
@@ -151,10 +173,10 @@ where
         let mean = row.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
         let variance =
             row.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / count;
-        let (mean, inverse) = (mean as f32, (1.0 / (variance + options.eps).sqrt()) as f32);
+        let Statistics { mean, rest, inverse } = Statistics::new(mean, variance, options.eps);
         let affine = factors.iter().zip(summands);
         for ((out, value), (factor, summand)) in output.iter_mut().zip(row).zip(affine) {
-            *out = (value - mean) * inverse * factor + summand;
+            *out = (value - mean - rest) * inverse * factor + summand;
         }
     });
     buffer::tensor(output, shape)
