@@ -1,12 +1,14 @@
 //! What a user asks for, as plain data.
 
-use core::fmt;
-
 use sd_schedulers::{GeneratorKind, SchedulerKind};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::latents::Latents;
+
+mod error;
+mod named;
+
+pub use error::{Bounds, RequestError};
 
 /// Most pictures of one request; more would only be a mistyped number.
 const MAX_BATCH: usize = 1024;
@@ -64,7 +66,7 @@ pub struct TextToImage {
     /// Seeds of the noise. Default: one generator, seed 0.
     pub seeds: Seeds,
     /// The generator of the noise. Default: PyTorch's on the CPU.
-    #[serde(with = "named")]
+    #[serde(with = "named::value")]
     pub generator: GeneratorKind,
     /// Pictures of each prompt. Default: 1.
     pub images_per_prompt: usize,
@@ -74,7 +76,7 @@ pub struct TextToImage {
     /// Share of fresh noise in each step of DDIM, 0 to 1. Default: 0.
     pub eta: f64,
     /// Another sampler than the model's own, over the model's training configuration.
-    #[serde(with = "named_option")]
+    #[serde(with = "named::option")]
     pub scheduler: Option<SchedulerKind>,
     /// Unit-variance noise to start from, in place of the seeds' first draw.
     #[serde(skip)]
@@ -224,144 +226,6 @@ fn finite(
     match value.is_finite() && range.contains(&value) {
         true => Ok(()),
         false => Err(RequestError::Number { name, value, range: Bounds::from(range) }),
-    }
-}
-
-/// The numbers that are allowed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Bounds(core::ops::RangeInclusive<f64>);
-
-impl From<core::ops::RangeInclusive<f64>> for Bounds {
-    fn from(range: core::ops::RangeInclusive<f64>) -> Self {
-        Self(range)
-    }
-}
-
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.end().is_finite() {
-            true => write!(f, "{} to {}", self.0.start(), self.0.end()),
-            false => f.write_str("a finite number"),
-        }
-    }
-}
-
-/// Why a request makes no sense.
-#[derive(Debug, Clone, PartialEq, Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// No picture, or too many.
-    #[error("{found} pictures are asked for, expected 1 to {limit}")]
-    BatchSize {
-        /// Prompts times pictures of each.
-        found: usize,
-        /// The most.
-        limit: usize,
-    },
-    /// Neither none nor one nor as many as prompts.
-    #[error("{found} negative prompts for {prompts} prompts, expected none, one or {prompts}")]
-    NegativePrompts {
-        /// How many there are.
-        found: usize,
-        /// How many prompts there are.
-        prompts: usize,
-    },
-    /// No steps.
-    #[error("0 steps are asked for, expected at least 1")]
-    Steps,
-    /// A number out of its range.
-    #[error("{name} is {value}, expected {range}")]
-    Number {
-        /// Which one.
-        name: &'static str,
-        /// What it is.
-        value: f64,
-        /// What it may be.
-        range: Bounds,
-    },
-    /// Not one seed for each picture.
-    #[error("{found} seeds for {batch} pictures")]
-    Seeds {
-        /// How many there are.
-        found: usize,
-        /// How many pictures there are.
-        batch: usize,
-    },
-    /// A side that the model cannot make.
-    #[error("{name} is {side} pixels, expected a multiple of {factor} up to {limit}")]
-    Size {
-        /// Width or height.
-        name: &'static str,
-        /// What it is.
-        side: usize,
-        /// What divides it.
-        factor: usize,
-        /// The most.
-        limit: usize,
-    },
-    /// Initial latents of another shape.
-    #[error(
-        "initial latents are {found:?}, expected [batch, channels, height, width] = {expected:?}"
-    )]
-    LatentShape {
-        /// What the request and the model make of it.
-        expected: [usize; 4],
-        /// What they are.
-        found: [usize; 4],
-    },
-    /// Initial latents with values that are no numbers.
-    #[error("initial latents have a value that is not finite at index {index}")]
-    LatentValue {
-        /// Where, in row-major order.
-        index: usize,
-    },
-}
-
-/// Serialises a value by its name.
-mod named {
-    use core::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// Serialises an optional value by its name.
-mod named_option {
-    use core::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.collect_str(value),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        let name = Option::<String>::deserialize(from)?;
-        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
     }
 }
 

@@ -1,0 +1,95 @@
+//! Requests that make no sense.
+
+use core::fmt;
+
+use thiserror::Error;
+
+/// The numbers that are allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bounds(core::ops::RangeInclusive<f64>);
+
+impl From<core::ops::RangeInclusive<f64>> for Bounds {
+    fn from(range: core::ops::RangeInclusive<f64>) -> Self {
+        Self(range)
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.end().is_finite() {
+            true => write!(f, "{} to {}", self.0.start(), self.0.end()),
+            false => f.write_str("a finite number"),
+        }
+    }
+}
+
+/// Why a request makes no sense.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No picture, or too many.
+    #[error("{found} pictures are asked for, expected 1 to {limit}")]
+    BatchSize {
+        /// Prompts times pictures of each.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// Neither none nor one nor as many as prompts.
+    #[error("{found} negative prompts for {prompts} prompts, expected none, one or {prompts}")]
+    NegativePrompts {
+        /// How many there are.
+        found: usize,
+        /// How many prompts there are.
+        prompts: usize,
+    },
+    /// No steps.
+    #[error("0 steps are asked for, expected at least 1")]
+    Steps,
+    /// A number out of its range.
+    #[error("{name} is {value}, expected {range}")]
+    Number {
+        /// Which one.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        range: Bounds,
+    },
+    /// Not one seed for each picture.
+    #[error("{found} seeds for {batch} pictures")]
+    Seeds {
+        /// How many there are.
+        found: usize,
+        /// How many pictures there are.
+        batch: usize,
+    },
+    /// A side that the model cannot make.
+    #[error("{name} is {side} pixels, expected a multiple of {factor} up to {limit}")]
+    Size {
+        /// Width or height.
+        name: &'static str,
+        /// What it is.
+        side: usize,
+        /// What divides it.
+        factor: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// Initial latents of another shape.
+    #[error(
+        "initial latents are {found:?}, expected [batch, channels, height, width] = {expected:?}"
+    )]
+    LatentShape {
+        /// What the request and the model make of it.
+        expected: [usize; 4],
+        /// What they are.
+        found: [usize; 4],
+    },
+    /// Initial latents with values that are no numbers.
+    #[error("initial latents have a value that is not finite at index {index}")]
+    LatentValue {
+        /// Where, in row-major order.
+        index: usize,
+    },
+}
