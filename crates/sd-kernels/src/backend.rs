@@ -131,7 +131,8 @@ pub trait DiffusionBackend: Backend {
     /// Runs `forward` on `inputs`, or replays what an earlier run with an equal `key` launched, on the new inputs.
     ///
     /// Inside `forward` nothing may be launched but through the operations of this trait, and nothing may be read back.
-    /// The tensors are primitives, because they are of any rank.
+    /// The tensors are primitives, because they are of any rank. Weights are packed at their first use
+    /// ([`pack_weight`](Self::pack_weight)), so whoever records lets the first run with a key go by unrecorded.
     fn capture<F>(
         key: &CaptureKey,
         inputs: Vec<FloatTensor<Self>>,

@@ -28,16 +28,13 @@ macro_rules! cube_backend {
                 options: Conv2dOptions,
                 epilogue: Epilogue<Self, 4>,
             ) -> Tensor<Self, 4> {
-                // The direct convolution of CubeCL 0.10 adds up in the dtype of its input, so 16 bits are widened.
-                let dtype = input.dtype();
                 let input = ConvInput {
-                    first: row_major(default::widen(input.first)),
-                    second: input.second.map(|second| row_major(default::widen(second))),
+                    first: row_major(input.first),
+                    second: input.second.map(row_major),
                     upsample: input.upsample,
                 };
-                let weight = default::widen(weight.to_dense(&input.device()));
-                let weight = Weight::Dense(row_major(weight));
-                default::conv2d(input, &weight, options, epilogue).cast(dtype)
+                let weight = Weight::Dense(row_major(weight.to_dense(&input.device())));
+                default::conv2d(input, &weight, options, epilogue)
             }
 
             fn fused_attention(

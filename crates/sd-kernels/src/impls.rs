@@ -1,6 +1,6 @@
 //! Which backends have the operations.
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData, backend::AutodiffBackend};
 use burn_autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 
 use crate::{DiffusionBackend, WeightRole};
@@ -16,6 +16,11 @@ impl<B: DiffusionBackend, C: CheckpointStrategy> DiffusionBackend for Autodiff<B
         Tensor::from_inner(B::upload_weight(data, role, dtype, device))
     }
 }
+
+/// What training needs: a backend that differentiates over one with the operations. Every `Autodiff<B>` is one.
+pub trait TrainBackend: DiffusionBackend + AutodiffBackend<InnerBackend: DiffusionBackend> {}
+
+impl<B: DiffusionBackend + AutodiffBackend<InnerBackend: DiffusionBackend>> TrainBackend for B {}
 
 /// The default bodies, in plain operations that Burn may fuse. The project's own backends are not wrapped in `Fusion`
 /// (ARCHITECTURE.md, decision 3); this is for those of others.

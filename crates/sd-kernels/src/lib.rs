@@ -39,6 +39,7 @@ mod cube;
 pub mod default;
 mod epilogue;
 mod impls;
+pub mod layout;
 #[cfg(feature = "ndarray")]
 pub(crate) mod ndarray;
 mod norm;
@@ -53,5 +54,6 @@ pub use capture::CaptureKey;
 pub use channels::Channels;
 pub use conv::{Conv2dOptions, ConvInput, Padding};
 pub use epilogue::{Activation, Epilogue, Gate, UnknownActivation};
+pub use impls::TrainBackend;
 pub use norm::{Affine, GroupNormOptions, LayerNormOptions, Modulation};
 pub use weight::{PackedWeight, Weight, WeightRole};

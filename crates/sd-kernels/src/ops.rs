@@ -104,6 +104,7 @@ pub fn attention<B: DiffusionBackend>(
         same_dtype("attention", query.projection.dtype(), view.projection.dtype());
     }
     if let AttentionMask::Additive(mask) = &options.mask {
+        same_dtype("attention", query.projection.dtype(), mask.dtype());
         let dims = mask.dims();
         let full = [batch, options.heads, queries, keys];
         let fits = (0..3).all(|axis| dims[axis] == full[axis] || dims[axis] == 1);

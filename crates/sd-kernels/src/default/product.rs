@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend, module, ops::ConvOptions};
 
-use super::epilogue as apply;
+use super::{epilogue as apply, widen};
 use crate::{Conv2dOptions, ConvInput, Epilogue, Padding, Weight, conv::nearest_index};
 
 /// See [`DiffusionBackend::fused_linear`](crate::DiffusionBackend::fused_linear).
@@ -20,15 +20,17 @@ pub fn linear<B: Backend>(
 
 /// See [`DiffusionBackend::fused_conv2d`](crate::DiffusionBackend::fused_conv2d).
 ///
-/// The bias is added by the epilogue, not by Burn's convolution, whose f16 kernels on CUDA lose it in 0.21.
+/// The bias is added by the epilogue, not by Burn's convolution, whose f16 kernels on CUDA lose it in 0.21. 16 bits are
+/// widened: the direct convolution of CubeCL 0.10 adds up in the dtype of its input.
 pub fn conv2d<B: Backend>(
     input: ConvInput<B>,
     weight: &Weight<B, 4>,
     options: Conv2dOptions,
     epilogue: Epilogue<B, 4>,
 ) -> Tensor<B, 4> {
-    let input = materialise(input);
-    let weight = weight.to_dense(&input.device());
+    let dtype = input.dtype();
+    let input = widen(materialise(input));
+    let weight = widen(weight.to_dense(&input.device()));
     let Conv2dOptions { stride, padding } = options;
 
     let image = input.permute([0, 3, 1, 2]);
@@ -44,7 +46,8 @@ pub fn conv2d<B: Backend>(
     let [batch, height, width, channels] = output.dims();
     let out = epilogue.output_channels(channels);
     let rows = output.reshape([batch, height * width, channels]);
-    apply(rows, epilogue.reshape([batch, height * width, out])).reshape([batch, height, width, out])
+    let output = apply(rows, epilogue.reshape([batch, height * width, out]));
+    output.reshape([batch, height, width, out]).cast(dtype)
 }
 
 /// A `[batch, channels, height, width]` image with zeros around it. Burn 0.21's own `pad` makes them in the device's default

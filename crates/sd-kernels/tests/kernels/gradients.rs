@@ -5,11 +5,17 @@ use burn_autodiff::Autodiff;
 use burn_ndarray::NdArray;
 use sd_kernels::{
     Activation, Affine, AttentionMask, AttentionOptions, Channels, Conv2dOptions, ConvInput,
-    Epilogue, GroupNormOptions, Heads, LayerNormOptions, Modulation, Padding, Weight, ops,
-    testing::Generator,
+    Epilogue, GroupNormOptions, Heads, LayerNormOptions, Modulation, Padding, TrainBackend, Weight,
+    ops, testing::Generator,
 };
 
 type B = Autodiff<NdArray<f64>>;
+
+/// What a trainer asks of its backend, these are.
+const _: fn() = || {
+    fn trains<B: TrainBackend>() {}
+    trains::<B>();
+};
 
 /// Cuts the inputs of an operation out of one vector, so that one gradient covers all of them.
 struct Inputs {

@@ -93,7 +93,11 @@ mod gpu_wgpu {
             )
         });
         match supports {
-            Err(_) => eprintln!("skipped: no wgpu adapter on this machine"),
+            Err(_) => {
+                let required = std::env::var("SD_TEST_REQUIRE").unwrap_or_default();
+                assert!(!required.split(',').any(|name| name == "wgpu"), "no wgpu adapter");
+                eprintln!("skipped: no wgpu adapter on this machine");
+            }
             Ok(false) => eprintln!("skipped: the wgpu adapter has no {dtype:?}"),
             Ok(true) => hold::<Wgpu>(&device, dtype, tolerances, Scale::Small),
         }
