@@ -160,6 +160,23 @@ impl ConfigFile {
 /// [`ConfigError`], which names the file and the line and column, or the key.
 pub fn read_json<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigError> {
     let path = path.as_ref();
+    parse_json(path, &read_bytes(path)?)
+}
+
+/// Reads a text file of at most [`MAX_JSON_BYTES`], for those that are not quite JSON. A byte order mark is left out.
+///
+/// # Errors
+/// [`ConfigError`]: no such file, too long, or not UTF-8.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String, ConfigError> {
+    let path = path.as_ref();
+    let text = String::from_utf8(read_bytes(path)?).map_err(|error| ConfigError::Io {
+        path: path.into(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::NotFound { path: path.into() },
         _ => ConfigError::Io { path: path.into(), source },
@@ -171,10 +188,10 @@ pub fn read_json<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, Confi
     File::open(path)
         .and_then(|file| file.take(MAX_JSON_BYTES + 1).read_to_end(&mut bytes))
         .map_err(failed)?;
-    if bytes.len() as u64 > MAX_JSON_BYTES {
-        return Err(ConfigError::TooLarge { path: path.into() });
+    match bytes.len() as u64 > MAX_JSON_BYTES {
+        true => Err(ConfigError::TooLarge { path: path.into() }),
+        false => Ok(bytes),
     }
-    parse_json(path, &bytes)
 }
 
 fn parse_json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ConfigError> {

@@ -97,6 +97,6 @@ impl<B: DiffusionBackend> Conv2d<B> {
             .low_rank
             .iter()
             .fold(product, |product, branch| branch.add(input.clone(), self.options, product));
-        ops::epilogue(product, epilogue)
+        ops::epilogue(product, epilogue.bias(None))
     }
 }

@@ -83,6 +83,6 @@ impl<B: DiffusionBackend> Linear<B> {
             .low_rank
             .iter()
             .fold(product, |product, branch| branch.add(input.clone(), product));
-        ops::epilogue(product, epilogue)
+        ops::epilogue(product, epilogue.bias(None))
     }
 }

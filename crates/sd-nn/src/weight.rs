@@ -17,9 +17,9 @@ use sd_kernels::{DiffusionBackend, Weight, WeightRole};
 /// A weight that its backend may keep in a form of its own.
 ///
 /// In the module tree it is one float parameter in checkpoint order. At its first use it is handed to
-/// [`DiffusionBackend::pack_weight`], and a packed form takes the place of the dense tensor. Whatever changes the weight
-/// (a file, an optimiser, a merged LoRA) goes through `Module::map` and so leaves a fresh, unpacked parameter: nothing
-/// stale can remain.
+/// [`DiffusionBackend::pack_weight`], and a packed form takes the place of the dense tensor; both are in memory meanwhile.
+/// Whatever changes the weight (a file, an optimiser, a merged LoRA) goes through `Module::map` and so leaves a fresh,
+/// unpacked parameter: nothing stale can remain.
 #[derive(Debug)]
 pub struct WeightParam<B: Backend, const D: usize> {
     role: WeightRole,
@@ -109,41 +109,42 @@ impl<B: Backend, const D: usize> WeightParam<B, D> {
 impl<B: DiffusionBackend, const D: usize> WeightParam<B, D> {
     /// The weight in the form that its backend reads fastest.
     pub fn get(&self) -> Weight<B, D> {
-        match &*self.read() {
+        self.get_or_pack(B::pack_weight)
+    }
+}
+
+impl<B: Backend, const D: usize> WeightParam<B, D> {
+    /// `pack` runs outside of the lock: it may use a thread pool, whose tasks may use this weight, and it may panic, which
+    /// leaves everything as it was. Threads that come at the same time may each pack; the first one's form is kept, and all
+    /// get that.
+    fn get_or_pack(
+        &self,
+        pack: impl FnOnce(Tensor<B, D>, WeightRole) -> Weight<B, D>,
+    ) -> Weight<B, D> {
+        let (id, tensor) = match &*self.read() {
+            State::Fresh(param) => (param.id, param.val()),
             State::Dense(param) => return Weight::Dense(param.val()),
             State::Packed { weight, .. } => return weight.clone(),
-            State::Fresh(_) => {}
-        }
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State::Fresh(param) = &*state else {
-            // Another thread was faster.
-            drop(state);
-            return self.get();
         };
-        let (id, tensor) = (param.id, param.val());
-        if tensor.is_require_grad() {
-            *state = State::Dense(Param::initialized(id, tensor.clone()));
-            return Weight::Dense(tensor);
-        }
         let device = tensor.device();
-        // The parameter's own handle goes first, so that the backend can reuse the memory.
-        *state = State::Dense(Param::uninitialized(
-            id,
-            |_, _| unreachable!("replaced before the lock is released"),
-            device.clone(),
-            false,
-            tensor.shape(),
-        ));
-        match B::pack_weight(tensor, self.role) {
-            Weight::Dense(tensor) => {
-                *state = State::Dense(Param::initialized(id, tensor.clone()));
-                Weight::Dense(tensor)
-            }
-            packed => {
-                *state = State::Packed { id, weight: packed.clone(), device };
-                packed
-            }
+        let weight = match tensor.is_require_grad() {
+            true => Weight::Dense(tensor),
+            false => pack(tensor, self.role),
+        };
+        let settled = match weight.clone() {
+            Weight::Dense(tensor) => State::Dense(Param::initialized(id, tensor)),
+            weight => State::Packed { id, weight, device },
+        };
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Fresh(_) => {}
+            State::Dense(param) => return Weight::Dense(param.val()),
+            State::Packed { weight, .. } => return weight.clone(),
         }
+        let fresh = std::mem::replace(&mut *state, settled);
+        drop(state);
+        drop(fresh);
+        weight
     }
 }
 

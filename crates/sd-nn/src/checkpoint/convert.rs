@@ -3,10 +3,17 @@
 use burn::tensor::{BoolStore, DType, Element, TensorData};
 use bytemuck::Pod;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use rayon::prelude::*;
 use safetensors::Dtype;
 
 /// Elements converted at a time: two buffers of them stay in the second-level cache.
 const CHUNK: usize = 32 * 1024;
+
+/// Elements that one thread takes at a time: its buffers are little in comparison.
+const PIECE: usize = 16 * CHUNK;
+
+/// Elements that all threads work on before the caller hears of it.
+const GROUP: usize = 8 * PIECE;
 
 // Files are little-endian, and their bytes are used as they are.
 const _: () = assert!(
@@ -77,7 +84,7 @@ pub(crate) fn file_dtype(dtype: DType) -> Option<Dtype> {
 }
 
 /// A float that files hold. `f32` is the middle of every conversion, as it is in PyTorch.
-trait FileFloat: Pod + Element {
+trait FileFloat: Pod + Element + Send + Sync {
     fn widen(values: &[Self], out: &mut [f32]);
     fn narrow(values: &[f32], out: &mut [Self]);
 }
@@ -137,21 +144,14 @@ fn decode_float<S: FileFloat>(
 }
 
 /// Elements of one type, copied to where they are aligned.
-fn same<E: Pod + Element>(
+fn same<E: Pod + Element + Send>(
     bytes: &[u8],
     shape: &[usize],
     consumed: &mut dyn FnMut(usize),
 ) -> TensorData {
-    let mut values = vec![E::zeroed(); bytes.len() / size_of::<E>()];
-    let out: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
-    let step = CHUNK * size_of::<E>();
-    let mut done = 0;
-    for (from, to) in bytes.chunks(step).zip(out.chunks_mut(step)) {
-        to.copy_from_slice(from);
-        done += from.len();
-        consumed(done);
-    }
-    TensorData::new(values, shape.to_vec())
+    convert::<E, E>(bytes, shape, consumed, |from, to| {
+        bytemuck::cast_slice_mut::<E, u8>(to).copy_from_slice(from);
+    })
 }
 
 fn cast<S: FileFloat, T: FileFloat>(
@@ -159,16 +159,33 @@ fn cast<S: FileFloat, T: FileFloat>(
     shape: &[usize],
     consumed: &mut dyn FnMut(usize),
 ) -> TensorData {
-    let count = bytes.len() / size_of::<S>();
-    let mut values = vec![T::zeroed(); count];
-    let mut aligned = vec![S::zeroed(); CHUNK.min(count)];
-    let mut wide = vec![0f32; CHUNK.min(count)];
+    convert::<S, T>(bytes, shape, consumed, |from, to| {
+        let mut aligned = vec![S::zeroed(); CHUNK.min(to.len())];
+        let mut wide = vec![0f32; CHUNK.min(to.len())];
+        for (from, to) in from.chunks(CHUNK * size_of::<S>()).zip(to.chunks_mut(CHUNK)) {
+            let (aligned, wide) = (&mut aligned[..to.len()], &mut wide[..to.len()]);
+            bytemuck::cast_slice_mut::<S, u8>(aligned).copy_from_slice(from);
+            S::widen(aligned, wide);
+            T::narrow(wide, to);
+        }
+    })
+}
+
+/// Makes elements `T` of the bytes of elements `S`, piece by piece on all threads.
+fn convert<S, T: Pod + Element + Send>(
+    bytes: &[u8],
+    shape: &[usize],
+    consumed: &mut dyn FnMut(usize),
+    piece: impl Fn(&[u8], &mut [T]) + Sync,
+) -> TensorData {
+    let size = size_of::<S>();
+    // Not touched here: most of the time goes into the first use of memory, which threads share.
+    let mut values = bytemuck::zeroed_vec::<T>(bytes.len() / size);
     let mut done = 0;
-    for (from, to) in bytes.chunks(CHUNK * size_of::<S>()).zip(values.chunks_mut(CHUNK)) {
-        let (aligned, wide) = (&mut aligned[..to.len()], &mut wide[..to.len()]);
-        bytemuck::cast_slice_mut::<S, u8>(aligned).copy_from_slice(from);
-        S::widen(aligned, wide);
-        T::narrow(wide, to);
+    for (from, to) in bytes.chunks(GROUP * size).zip(values.chunks_mut(GROUP)) {
+        from.par_chunks(PIECE * size)
+            .zip(to.par_chunks_mut(PIECE))
+            .for_each(|(from, to)| piece(from, to));
         done += from.len();
         consumed(done);
     }
@@ -214,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn long_unaligned_input_is_converted_in_chunks_that_are_told() {
-        let count = 2 * CHUNK + 17;
+    fn long_unaligned_input_is_converted_in_groups_that_are_told() {
+        let count = 2 * GROUP + PIECE + CHUNK + 17;
         let values: Vec<f16> = (0..count).map(|i| f16::from_f32((i % 2048) as f32)).collect();
         let mut bytes = vec![0xAB];
         bytes.extend_from_slice(bytemuck::cast_slice(&values));
@@ -225,7 +242,9 @@ mod tests {
                 .unwrap();
         let expected: Vec<f32> = values.iter().map(|x| x.to_f32()).collect();
         assert_eq!(data.to_vec::<f32>().unwrap(), expected);
-        assert_eq!(told, [2 * CHUNK, 4 * CHUNK, 2 * count]);
+        assert_eq!(told, [2 * GROUP, 4 * GROUP, 2 * count]);
+        let data = decode(&bytes[1..], Dtype::F16, &[count], DType::F16, &mut |_| {}).unwrap();
+        assert_eq!(data.to_vec::<f16>().unwrap(), values);
     }
 
     #[test]

@@ -6,10 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{CheckpointError, SafetensorsFile, ShardedFiles, WeightSource, sharded::is_plain_name};
+use super::{
+    CheckpointError, SafetensorsFile, ShardedFiles, WeightSource,
+    file_names::{TRANSFORMERS_STEM, entry_names, is_shard},
+    sharded::is_plain_name,
+};
 
 /// File names without their ends: of diffusers' models, and of transformers' models.
-const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
+const STEMS: [&str; 2] = ["diffusion_pytorch_model", TRANSFORMERS_STEM];
 
 /// Variants in the order of preference when there are no plain weights and none was asked for.
 const PREFERRED_VARIANTS: [&str; 2] = ["fp16", "bf16"];
@@ -158,45 +162,9 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// File names that hold weights, best first. diffusers prefers an index, transformers a single file.
+/// File names that hold weights, best first.
 fn candidates(variant: Option<&str>) -> Vec<String> {
-    STEMS
-        .iter()
-        .flat_map(|stem| {
-            let single = single_name(stem, variant);
-            let mut indices = vec![index_name(stem, variant)];
-            if let Some(variant) = variant {
-                // Two older orders of the same parts.
-                indices.push(format!("{stem}.safetensors.{variant}.index.json"));
-                indices.push(format!("{stem}.{variant}.safetensors.index.json"));
-            }
-            if *stem == "model" {
-                indices.insert(0, single);
-            } else {
-                indices.push(single);
-            }
-            indices
-        })
-        .collect()
-}
-
-/// `STEM.safetensors` or `STEM.VARIANT.safetensors`.
-pub(crate) fn single_name(stem: &str, variant: Option<&str>) -> String {
-    format!("{stem}{}.safetensors", dotted(variant))
-}
-
-/// `STEM.safetensors.index.json` or `STEM.safetensors.index.VARIANT.json`.
-pub(crate) fn index_name(stem: &str, variant: Option<&str>) -> String {
-    format!("{stem}.safetensors.index{}.json", dotted(variant))
-}
-
-/// `STEM-00001-of-00003.safetensors` or `STEM.VARIANT-00001-of-00003.safetensors`; `number` counts from 1.
-pub(crate) fn shard_name(stem: &str, variant: Option<&str>, number: usize, count: usize) -> String {
-    format!("{stem}{}-{number:05}-of-{count:05}.safetensors", dotted(variant))
-}
-
-fn dotted(variant: Option<&str>) -> String {
-    variant.map(|variant| format!(".{variant}")).unwrap_or_default()
+    STEMS.iter().flat_map(|stem| entry_names(stem, variant)).collect()
 }
 
 /// The variant in the name of a single file or of an index, if it has one.
@@ -212,14 +180,6 @@ fn variant_of(name: &str) -> Option<&str> {
         .or_else(|| rest.strip_suffix(".safetensors"))?;
     let plain = !variant.is_empty() && !variant.contains('.') && is_plain_name(variant);
     (plain && !is_shard(variant)).then_some(variant)
-}
-
-/// Whether a name ends as shards do: `-00001-of-00003`.
-pub(crate) fn is_shard(name: &str) -> bool {
-    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    name.rsplit_once("-of-")
-        .and_then(|(rest, count)| Some((rest.rsplit_once('-')?.1, count)))
-        .is_some_and(|(number, count)| is_number(number) && is_number(count))
 }
 
 #[cfg(test)]

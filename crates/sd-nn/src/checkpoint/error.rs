@@ -161,6 +161,52 @@ pub enum CheckpointError {
         /// Bytes given.
         found: u64,
     },
+    /// A source gave something else than the tensor that it was asked for.
+    #[error(
+        "{origin}: reading tensor `{name}` gave {found_bytes} bytes of {found:?}, expected {expected_bytes} bytes of \
+         {expected}"
+    )]
+    ReadMismatch {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// The dtype asked for.
+        expected: Dtype,
+        /// Bytes that it and the parameter's shape take.
+        expected_bytes: u64,
+        /// The dtype given.
+        found: DType,
+        /// Bytes given.
+        found_bytes: u64,
+    },
+    /// The backend does not have the dtype in which weights are to be loaded.
+    #[error(
+        "{origin} cannot be loaded as {asked:?}: on this device the backend {backend} has weights in {supported:?} only"
+    )]
+    UnsupportedByBackend {
+        /// Where the weights come from.
+        origin: String,
+        /// The dtype asked for.
+        asked: DType,
+        /// The backend's name.
+        backend: String,
+        /// What it has.
+        supported: Vec<DType>,
+    },
+    /// Weights were saved, but older ones in the same directory could not be removed and would be loaded in their place.
+    #[error(
+        "cannot remove {}, which would be loaded in place of the weights just saved in {}: {source}",
+        path.display(), saved.display()
+    )]
+    Shadowed {
+        /// The file of an earlier save.
+        path: PathBuf,
+        /// The new file, or the new index.
+        saved: PathBuf,
+        /// The operating system's own words.
+        source: io::Error,
+    },
     /// A name was given twice for saving.
     #[error("{}: two tensors are named `{name}`", path.display())]
     DuplicateTensor {

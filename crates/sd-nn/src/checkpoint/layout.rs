@@ -2,6 +2,7 @@
 
 use burn::tensor::{DType, TensorData};
 use bytemuck::Pod;
+use rayon::prelude::*;
 
 /// Shapes of one weight in the module and in the file.
 ///
@@ -66,6 +67,9 @@ impl Layout {
     }
 }
 
+/// Filters that one thread takes at least, so that its buffers cost little.
+const MIN_FILTERS: usize = 16;
+
 /// Turns each of `count` matrices `[rows, columns]` into `[columns, rows]`.
 fn transpose_filters(data: &mut TensorData, count: usize, rows: usize, columns: usize) {
     debug_assert_eq!(data.bytes.len(), count * rows * columns * data.dtype.size());
@@ -77,16 +81,18 @@ fn transpose_filters(data: &mut TensorData, count: usize, rows: usize, columns: 
     }
 }
 
-fn transpose_each<E: Pod>(bytes: &mut [u8], size: usize, columns: usize) {
-    // A filter is some ten thousand elements and stays in the cache; bytes need no alignment this way.
-    let mut filter = vec![E::zeroed(); size];
-    let mut turned = vec![E::zeroed(); size];
+fn transpose_each<E: Pod + Send + Sync>(bytes: &mut [u8], size: usize, columns: usize) {
     let rows = size / columns.max(1);
-    for bytes in bytes.chunks_exact_mut(size * size_of::<E>()) {
-        bytemuck::cast_slice_mut::<E, u8>(&mut filter).copy_from_slice(bytes);
-        transpose_blocked(&filter, &mut turned, rows, columns);
-        bytes.copy_from_slice(bytemuck::cast_slice(&turned));
-    }
+    // A filter is some ten thousand elements and stays in the cache; bytes need no alignment this way.
+    let buffers = || (vec![E::zeroed(); size], vec![E::zeroed(); size]);
+    bytes.par_chunks_exact_mut(size * size_of::<E>()).with_min_len(MIN_FILTERS).for_each_init(
+        buffers,
+        |(filter, turned), bytes| {
+            bytemuck::cast_slice_mut::<E, u8>(filter).copy_from_slice(bytes);
+            transpose_blocked(filter, turned, rows, columns);
+            bytes.copy_from_slice(bytemuck::cast_slice(turned));
+        },
+    );
 }
 
 /// Blocks keep both sides' cache lines alive whichever dimension is long.
@@ -111,7 +117,7 @@ mod tests {
     use super::*;
 
     fn check<E: burn::tensor::Element + PartialEq>(make: impl Fn(usize) -> E) {
-        let [o, i, h, w] = [3, 70, 3, 2];
+        let [o, i, h, w] = [3 * MIN_FILTERS + 1, 70, 3, 2];
         let values: Vec<E> = (0..o * i * h * w).map(&make).collect();
         let mut expected = Vec::new();
         for out in 0..o {

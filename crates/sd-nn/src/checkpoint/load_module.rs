@@ -1,25 +1,29 @@
 //! Loading a module: one pass over its tree, each parameter by its path.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
-    tensor::{DType, Shape, Tensor, TensorData},
+    tensor::{DType, Shape, Tensor, TensorData, backend::Backend},
 };
 use sd_kernels::{DiffusionBackend, WeightRole};
 
 use super::{
     CheckpointError, FileDtype, KeyTable, LoadReport, MisShapedTensor, MissingTensor, Renamed,
-    UnexpectedTensor, WeightSource,
+    UnexpectedTensor, WeightSource, convert,
+    header::byte_len,
     layout::{Layout, file_shape, layout},
     path::{ModulePath, visit},
 };
+
+/// What parameters can be loaded as.
+const FLOATS: [DType; 4] = [DType::F16, DType::BF16, DType::F32, DType::F64];
 
 /// How a source is loaded into a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoadOptions {
-    /// Element type of every parameter, whatever the file has.
+    /// Element type of every parameter, whatever the file has: F16, BF16, F32 or F64, if the backend has it.
     pub dtype: DType,
     /// The names of the source.
     pub table: KeyTable,
@@ -44,21 +48,26 @@ impl LoadOptions {
 /// become `[out, kh, kw, in]`. Nothing is read before every key and shape has been checked, and no parameter that is
 /// replaced is initialised before. Low-rank branches of layers keep their values.
 ///
+/// The backend is told what each tensor is for ([`WeightRole`]), which follows from the parameter's rank and from the name of
+/// the struct that holds it, in modules of your own as in those of this crate: rank 4 is a convolution; rank 2 is a table,
+/// of which rows are looked up, in a struct named `Embedding`, and a linear layer in any other; other ranks are vectors.
+///
 /// The report names tensors that no parameter asked for; they are also logged.
 ///
 /// # Errors
-/// [`CheckpointError::Incompatible`] when tensors are missing or have another shape, or what reading a tensor says.
+/// [`CheckpointError::UnsupportedByBackend`] when the backend lacks the dtype, [`CheckpointError::Incompatible`] when tensors
+/// are missing or have another shape, [`CheckpointError::ReadMismatch`] when the source gives something else than it was
+/// asked for, or what reading a tensor says.
 pub fn load_module<B: DiffusionBackend, M: Module<B>>(
     module: M,
     source: &dyn WeightSource,
     options: &LoadOptions,
 ) -> Result<(M, LoadReport), CheckpointError> {
     let renamed = Renamed::new(source, &options.table)?;
-    let (plan, report) = plan::<B, M>(&module, &renamed, &options.table)?;
+    let Expected { shapes, devices, .. } = Expected::of(&module);
+    check_dtype::<B>(options.dtype, &devices, source)?;
+    let (plan, report) = plan(shapes, &renamed, &options.table)?;
     let origin = source.origin();
-    if !report.is_complete() {
-        return Err(CheckpointError::Incompatible { origin, report: Box::new(report) });
-    }
     if !report.unexpected.is_empty() {
         tracing::warn!(%origin, %report, "tensors that no parameter asks for");
     }
@@ -76,17 +85,50 @@ pub fn load_module<B: DiffusionBackend, M: Module<B>>(
     }
 }
 
-/// Every parameter's way from the file into the module, and what is wrong with it.
-fn plan<B: DiffusionBackend, M: Module<B>>(
+/// Compares a source with a module as [`load_module`] does before it reads anything. Neither reads tensors nor initialises
+/// parameters.
+///
+/// # Errors
+/// [`CheckpointError::Incompatible`] when tensors are missing or have another shape.
+pub fn check_module<B: Backend, M: Module<B>>(
     module: &M,
+    source: &dyn WeightSource,
+    table: &KeyTable,
+) -> Result<LoadReport, CheckpointError> {
+    let renamed = Renamed::new(source, table)?;
+    plan(Expected::of(module).shapes, &renamed, table).map(|(_, report)| report)
+}
+
+/// Whether the devices have a dtype to load weights as.
+fn check_dtype<B: Backend>(
+    asked: DType,
+    devices: &[B::Device],
+    source: &dyn WeightSource,
+) -> Result<(), CheckpointError> {
+    let supported = |device: &B::Device| -> Vec<DType> {
+        FLOATS.into_iter().filter(|dtype| B::supports_dtype(device, *dtype)).collect()
+    };
+    let mut devices = devices.iter().map(|device| (device, supported(device)));
+    match devices.find(|(_, supported)| !supported.contains(&asked)) {
+        None => Ok(()),
+        Some((device, supported)) => Err(CheckpointError::UnsupportedByBackend {
+            origin: source.origin(),
+            asked,
+            backend: B::name(device),
+            supported,
+        }),
+    }
+}
+
+/// Every parameter's way from the file into the module, and what is wrong with it.
+fn plan(
+    shapes: Vec<(String, Vec<usize>)>,
     source: &Renamed<&dyn WeightSource>,
     table: &KeyTable,
 ) -> Result<(HashMap<String, Layout>, LoadReport), CheckpointError> {
-    let mut expected = Expected::default();
-    visit::<B, M>(module, &mut expected);
     let mut plan = HashMap::new();
     let mut report = LoadReport::default();
-    for (path, shape) in expected.shapes {
+    for (path, shape) in shapes {
         let Some(info) = source.info(&path) else {
             let (key, shape) = (table.to_file(&path), file_shape(&shape));
             report.missing.push(MissingTensor { key, shape, nearest: None });
@@ -115,7 +157,12 @@ fn plan<B: DiffusionBackend, M: Module<B>>(
     report.loaded = plan.len();
     report.unexpected = unexpected(source, &plan, &report);
     report.suggest();
-    Ok((plan, report))
+    match report.is_complete() {
+        true => Ok((plan, report)),
+        false => {
+            Err(CheckpointError::Incompatible { origin: source.origin(), report: Box::new(report) })
+        }
+    }
 }
 
 /// Tensors of the source that are in nobody's plan.
@@ -124,12 +171,13 @@ fn unexpected(
     plan: &HashMap<String, Layout>,
     report: &LoadReport,
 ) -> Vec<UnexpectedTensor> {
-    let mis_shaped: Vec<&str> = report.mis_shaped.iter().map(|entry| entry.key.as_str()).collect();
+    let mis_shaped: HashSet<&str> =
+        report.mis_shaped.iter().map(|entry| entry.key.as_str()).collect();
     let paths = source.names().into_iter().filter(|path| !plan.contains_key(path));
     let entries = paths.filter_map(|path| {
         let key = source.key(&path)?;
         let shape = source.info(&path)?.shape;
-        (!mis_shaped.contains(&key)).then(|| UnexpectedTensor {
+        (!mis_shaped.contains(key)).then(|| UnexpectedTensor {
             key: key.into(),
             shape,
             nearest: None,
@@ -138,14 +186,22 @@ fn unexpected(
     entries.collect()
 }
 
-/// Collects the path and shape of every parameter; initialises none.
-#[derive(Default)]
-struct Expected {
+/// Collects the path and shape of every parameter, and where they are; initialises none.
+struct Expected<B: Backend> {
     path: ModulePath,
     shapes: Vec<(String, Vec<usize>)>,
+    devices: Vec<B::Device>,
 }
 
-impl<B: DiffusionBackend> ModuleVisitor<B> for Expected {
+impl<B: Backend> Expected<B> {
+    fn of<M: Module<B>>(module: &M) -> Self {
+        let mut expected = Self { path: ModulePath::default(), shapes: vec![], devices: vec![] };
+        visit::<B, M>(module, &mut expected);
+        expected
+    }
+}
+
+impl<B: Backend> ModuleVisitor<B> for Expected<B> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
     }
@@ -155,8 +211,13 @@ impl<B: DiffusionBackend> ModuleVisitor<B> for Expected {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if !self.path.is_adapter() {
-            self.shapes.push((self.path.key(), param.lazy_shape().to_vec()));
+        if self.path.is_adapter() {
+            return;
+        }
+        self.shapes.push((self.path.key(), param.lazy_shape().to_vec()));
+        let device = param.lazy_device();
+        if !self.devices.contains(&device) {
+            self.devices.push(device);
         }
     }
 }
@@ -178,9 +239,32 @@ impl Loader<'_> {
         shape: Shape,
     ) -> Result<TensorData, CheckpointError> {
         let mut data = self.source.read(path, self.dtype)?;
+        self.check(path, &shape, &data)?;
         layout.file_to_module(&mut data);
         data.shape = shape;
         Ok(data)
+    }
+
+    /// Sources are of anyone's making, and backends read as far as shape and dtype say.
+    fn check(&self, path: &str, shape: &Shape, data: &TensorData) -> Result<(), CheckpointError> {
+        let (origin, asked) = (self.source.origin(), self.dtype);
+        let name = self.source.key(path).unwrap_or(path).to_owned();
+        let Some(expected) = convert::file_dtype(asked) else {
+            return Err(CheckpointError::UnsupportedTarget { origin, name, asked });
+        };
+        let expected_bytes = byte_len(shape.as_slice(), expected).unwrap_or(u64::MAX);
+        let (found, found_bytes) = (data.dtype, data.bytes.len() as u64);
+        if found == asked && found_bytes == expected_bytes {
+            return Ok(());
+        }
+        Err(CheckpointError::ReadMismatch {
+            origin,
+            name,
+            expected,
+            expected_bytes,
+            found,
+            found_bytes,
+        })
     }
 }
 
@@ -213,8 +297,8 @@ impl<B: DiffusionBackend> ModuleMapper<B> for Loader<'_> {
     }
 }
 
-/// What a parameter is for, from its rank and the layer that holds it.
-fn role(rank: usize, holder: Option<&str>) -> WeightRole {
+/// What a parameter is for, from its rank and the struct that holds it, as [`load_module`] promises.
+pub(crate) fn role(rank: usize, holder: Option<&str>) -> WeightRole {
     match (rank, holder) {
         (2, Some("Embedding")) => WeightRole::Embedding,
         (2, _) => WeightRole::Linear,

@@ -12,13 +12,17 @@
 mod convert;
 mod discover;
 mod error;
+mod file_names;
 mod foreign;
 mod header;
 mod header_problem;
 mod key_table;
 mod layout;
+mod leftovers;
 mod load_module;
 mod mapping;
+mod nearest;
+mod parameter_mapping;
 mod parameters;
 mod path;
 mod replace;
@@ -40,11 +44,9 @@ pub use foreign::ForeignFormat;
 pub use header::MAX_HEADER_BYTES;
 pub use header_problem::HeaderProblem;
 pub use key_table::{KeyRule, KeyRuleError, KeyTable, NotBijective};
-pub use load_module::{LoadOptions, load_module};
-pub use parameters::{
-    AnyTensor, ParameterError, ParameterMap, ParameterView, Parameters, map_parameters,
-    visit_parameters,
-};
+pub use load_module::{LoadOptions, check_module, load_module};
+pub use parameter_mapping::{ParameterError, ParameterMap, map_parameters};
+pub use parameters::{AnyTensor, ParameterView, Parameters, visit_parameters};
 pub use report::{LoadReport, MisShapedTensor, MissingTensor, UnexpectedTensor};
 /// Element types of files.
 pub use safetensors::Dtype as FileDtype;

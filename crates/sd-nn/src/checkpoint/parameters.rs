@@ -1,13 +1,13 @@
 //! Any component's parameters, by path, behind an object-safe trait.
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId},
+    module::{Module, ModuleVisitor, Param},
     tensor::{
         DType, FloatDType, Tensor, TensorData, TensorMetadata, TensorPrimitive, backend::Backend,
     },
 };
 
-use super::path::ModulePath;
+use super::{ParameterError, ParameterMap, path::ModulePath};
 
 /// A component whose parameters can be visited and replaced by path: what LoRA, dtype changes, offload and inspection
 /// need of it.
@@ -23,36 +23,17 @@ pub trait Parameters<B: Backend>: Send + Sync {
     /// Replaces every parameter by what `map` makes of it; it may change the dtype and the device, not the shape.
     ///
     /// # Errors
-    /// [`ParameterError`]: that parameter and those behind it keep their values.
+    /// [`ParameterError`]: that parameter and those behind it keep their values, as they do when `map` panics.
     fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
         let _ = map;
         Ok(())
     }
 }
 
-/// Makes a parameter's new value from its path and its old value.
-pub type ParameterMap<'a, B> = dyn FnMut(&str, AnyTensor<B>) -> AnyTensor<B> + 'a;
-
-/// A mapping that returned what cannot take the parameter's place.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParameterError {
-    /// Another shape, or another rank.
-    #[error("parameter `{path}` has shape {expected:?}, its replacement {found:?}")]
-    ShapeChanged {
-        /// The parameter.
-        path: String,
-        /// Its shape.
-        expected: Vec<usize>,
-        /// The shape of what was to replace it.
-        found: Vec<usize>,
-    },
-}
-
 /// A float tensor whose rank is known at run time.
 #[derive(Debug, Clone)]
 pub struct AnyTensor<B: Backend> {
-    primitive: TensorPrimitive<B>,
+    pub(super) primitive: TensorPrimitive<B>,
 }
 
 impl<B: Backend, const D: usize> From<Tensor<B, D>> for AnyTensor<B> {
@@ -186,25 +167,6 @@ pub fn visit_parameters<B: Backend, M: Module<B>>(
     module.visit(&mut Viewer { path: ModulePath::default(), visit });
 }
 
-/// Replaces every parameter of a Burn module; see [`Parameters::map_parameters`].
-///
-/// Old values are dropped as they are replaced, so that a whole model's dtype changes in the memory of one model and one
-/// tensor.
-///
-/// # Errors
-/// [`ParameterError`]: that parameter and those behind it keep their values.
-pub fn map_parameters<B: Backend, M: Module<B>>(
-    module: &mut M,
-    map: &mut ParameterMap<'_, B>,
-) -> Result<(), ParameterError> {
-    // Burn maps by value, and a clone would keep every old tensor alive until the end: an empty module stands in.
-    let empty = module.clone().map(&mut Emptier);
-    let full = std::mem::replace(module, empty);
-    let mut replacer = Replacer { path: ModulePath::default(), map, failed: None };
-    *module = full.map(&mut replacer);
-    replacer.failed.map_or(Ok(()), Err)
-}
-
 struct Viewer<'a, 'v, B: Backend> {
     path: ModulePath,
     visit: &'a mut (dyn FnMut(ParameterView<'_, B>) + 'v),
@@ -226,55 +188,5 @@ impl<B: Backend> ModuleVisitor<B> for Viewer<'_, '_, B> {
             initialized: param.is_initialized(),
             value: &|| param.val().into(),
         });
-    }
-}
-
-/// Drops every value and keeps shape and device.
-struct Emptier;
-
-impl<B: Backend> ModuleMapper<B> for Emptier {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        if !param.is_initialized() {
-            return param;
-        }
-        let (shape, device, dtype) = (param.dims(), param.lazy_device(), param.dtype());
-        let init = move |device: &B::Device, require_grad| {
-            Tensor::zeros(shape, (device, dtype)).set_require_grad(require_grad)
-        };
-        Param::uninitialized(ParamId::new(), init, device, param.is_require_grad(), shape.into())
-    }
-}
-
-struct Replacer<'a, 'm, B: Backend> {
-    path: ModulePath,
-    map: &'a mut ParameterMap<'m, B>,
-    failed: Option<ParameterError>,
-}
-
-impl<B: Backend> ModuleMapper<B> for Replacer<'_, '_, B> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        if self.failed.is_some() {
-            return param;
-        }
-        let (id, old, mapper) = param.consume();
-        let require_grad = old.is_require_grad();
-        let path = self.path.key();
-        let new = (self.map)(&path, old.clone().into());
-        if new.shape() != old.dims() {
-            let (expected, found) = (old.dims().to_vec(), new.shape());
-            self.failed = Some(ParameterError::ShapeChanged { path, expected, found });
-            return Param::from_mapped_value(id, old, mapper);
-        }
-        // A leaf of its own: a parameter has no history to be differentiated through.
-        let new = Tensor::from_primitive(new.primitive).detach().set_require_grad(require_grad);
-        Param::from_mapped_value(id, new, mapper)
     }
 }

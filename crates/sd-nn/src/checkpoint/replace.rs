@@ -6,12 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 
-use super::{
-    CheckpointError,
-    discover::{index_name, is_shard, single_name},
-};
+use super::CheckpointError;
 
 /// A new file beside `path`, removed again unless it is put there.
 pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile, CheckpointError> {
@@ -56,39 +53,27 @@ pub(crate) fn sync_directory(directory: &Path) {
     }
 }
 
-/// Removing what earlier saves of the same stem and variant left and new files did not replace: shards, or the other of
-/// single file and index, which would be found in place of the new weights.
+/// A file out of its place; removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Cleanup {
-    pub(crate) directory: PathBuf,
-    pub(crate) stem: String,
-    pub(crate) variant: Option<String>,
+pub(crate) struct SetAside {
+    place: PathBuf,
+    file: TempPath,
 }
 
-impl Cleanup {
-    pub(crate) fn run(&self, kept: &[PathBuf]) {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let ours = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .is_some_and(|name| self.is_ours(name));
-            if ours
-                && !kept.contains(&path)
-                && let Err(error) = fs::remove_file(&path)
-            {
-                tracing::warn!(path = %path.display(), %error, "a file of an earlier save could not be removed");
-            }
-        }
+/// Takes a file out of its place by renaming it, if there is one.
+pub(crate) fn set_aside(place: &Path) -> Result<Option<SetAside>, CheckpointError> {
+    let file = temporary(place)?.into_temp_path();
+    match fs::rename(place, &file) {
+        Ok(()) => Ok(Some(SetAside { place: place.into(), file })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CheckpointError::io("replace", place, error)),
     }
+}
 
-    fn is_ours(&self, name: &str) -> bool {
-        let variant = self.variant.as_deref();
-        let single = single_name(&self.stem, variant);
-        let shard = single
-            .strip_suffix(".safetensors")
-            .and_then(|stem| name.strip_suffix(".safetensors")?.strip_prefix(stem))
-            .is_some_and(|rest| rest.len() == "-00001-of-00002".len() && is_shard(rest));
-        shard || name == single || name == index_name(&self.stem, variant)
+impl SetAside {
+    pub(crate) fn put_back(self) {
+        if let Err(error) = self.file.persist(&self.place) {
+            tracing::warn!(path = %self.place.display(), %error, "not put back into its place");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     convert::{self, Unsupported},
     header::{Entry, Header},
     mapping::Mapping,
-    report::nearest,
+    nearest::nearest,
 };
 
 /// Bytes read between two releases of mapped pages: large enough that releasing costs nothing.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::config::{ConfigError, read_json};
 
 use super::{
-    CheckpointError, SafetensorsFile, TensorInfo, WeightSource, header::Pairs, report::nearest,
+    CheckpointError, SafetensorsFile, TensorInfo, WeightSource, header::Pairs, nearest::nearest,
 };
 
 /// What is wrong with the index of a sharded checkpoint.

@@ -8,7 +8,7 @@ use std::{
 use burn::tensor::{DType, TensorData};
 use safetensors::Dtype;
 
-use super::{CheckpointError, KeyTable, convert, header::byte_len, report::nearest};
+use super::{CheckpointError, KeyTable, convert, header::byte_len, nearest::nearest};
 
 /// Element type and shape of a tensor in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub trait WeightSource: Send + Sync {
     /// Element type and shape, without reading the tensor.
     fn info(&self, name: &str) -> Option<TensorInfo>;
 
-    /// Reads a tensor: floats as `dtype` (F16, BF16, F32 or F64), integers and booleans as they are.
+    /// Reads a tensor: floats as `dtype` (F16, BF16, F32 or F64), integers and booleans as they are; in the shape that
+    /// [`info`](Self::info) tells. [`load_module`](super::load_module) refuses anything else.
     ///
     /// # Errors
     /// [`CheckpointError`]: no such tensor, or a dtype that cannot be read or given.

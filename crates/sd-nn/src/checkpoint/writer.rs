@@ -12,9 +12,10 @@ use tempfile::NamedTempFile;
 
 use super::{
     CheckpointError,
-    discover::{index_name, shard_name, single_name},
+    file_names::{index_name, shard_name, single_name},
     header::LENGTH_BYTES,
-    replace::{Cleanup, parent, put, sync_directory, temporary, text_file},
+    leftovers::Leftovers,
+    replace::{SetAside, parent, put, sync_directory, temporary, text_file},
     save_plan::{SaveOptions, TensorSpec, check_names, header, sorted, split},
     sharded::is_plain_name,
 };
@@ -22,7 +23,9 @@ use super::{
 /// Writes a checkpoint tensor by tensor, so that no more than one of them has to be in memory.
 ///
 /// Everything is written beside its place and put there by [`finish`](Self::finish), when all of it is whole and on the
-/// disk: a failure before leaves what was there. Dropping the writer abandons the checkpoint.
+/// disk: a failure before leaves what was there. Dropping the writer abandons the checkpoint. What is found at any moment,
+/// even after a crash, is the old weights or the new ones; only where new shards replace old ones of the same names, which
+/// cannot happen at once, is there nothing to be found meanwhile.
 #[derive(Debug)]
 pub struct CheckpointWriter {
     shards: Vec<Shard>,
@@ -32,7 +35,7 @@ pub struct CheckpointWriter {
     entry: PathBuf,
     /// The index with its text, when there are several shards.
     index: Option<String>,
-    cleanup: Option<Cleanup>,
+    leftovers: Option<Leftovers>,
 }
 
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl CheckpointWriter {
         } else {
             Self::sharded(directory, stem, shards, options)?
         };
-        writer.cleanup = Some(Cleanup {
+        writer.leftovers = Some(Leftovers {
             directory: directory.into(),
             stem: stem.into(),
             variant: options.variant.clone(),
@@ -106,7 +109,7 @@ impl CheckpointWriter {
     }
 
     fn new(entry: PathBuf) -> Self {
-        Self { shards: Vec::new(), places: HashMap::new(), entry, index: None, cleanup: None }
+        Self { shards: Vec::new(), places: HashMap::new(), entry, index: None, leftovers: None }
     }
 
     fn sharded(
@@ -176,36 +179,69 @@ impl CheckpointWriter {
     /// same stem and variant left there. Returns the file, or the index.
     ///
     /// # Errors
-    /// [`CheckpointError::Unwritten`] when tensors are lacking, or what the operating system says.
+    /// [`CheckpointError::Unwritten`] when tensors are lacking, [`CheckpointError::Shadowed`] when the new weights are whole
+    /// but older ones would be loaded, or what the operating system says.
     pub fn finish(self) -> Result<PathBuf, CheckpointError> {
-        let mut unwritten: Vec<String> = self
-            .places
-            .values()
-            .filter(|(_, place)| !place.written)
-            .map(|(_, place)| place.spec.name.clone())
-            .collect();
-        if !unwritten.is_empty() {
-            unwritten.sort();
-            return Err(CheckpointError::Unwritten { path: self.entry, names: unwritten });
-        }
-        let index = self.index.map(|text| text_file(&self.entry, &text)).transpose()?;
+        self.check_written()?;
+        let index = self.index.as_ref().map(|text| text_file(&self.entry, text)).transpose()?;
         for Shard { path, file } in &self.shards {
             file.as_file()
                 .sync_all()
                 .map_err(|source| CheckpointError::io("write", path.as_path(), source))?;
         }
-        let mut kept = vec![self.entry.clone()];
-        for Shard { path, file } in self.shards {
-            put(file, &path)?;
-            kept.push(path);
-        }
+        let old_indices = self.set_old_indices_aside()?;
+        let Self { shards, entry, leftovers, .. } = self;
+        let shards = put_shards(shards, old_indices)?;
+        // Each step is on the disk before the next begins: a crash may not undo the one and keep the other.
+        sync_directory(parent(&entry));
         if let Some(index) = index {
-            put(index, &self.entry)?;
+            put(index, &entry)?;
+            sync_directory(parent(&entry));
         }
-        if let Some(cleanup) = self.cleanup {
-            cleanup.run(&kept);
+        if let Some(leftovers) = leftovers {
+            leftovers.remove(&entry, &shards)?;
         }
-        sync_directory(parent(&self.entry));
-        Ok(self.entry)
+        Ok(entry)
     }
+
+    fn check_written(&self) -> Result<(), CheckpointError> {
+        let unwritten = self.places.values().filter(|(_, place)| !place.written);
+        let mut names: Vec<String> = unwritten.map(|(_, place)| place.spec.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort();
+        Err(CheckpointError::Unwritten { path: self.entry.clone(), names })
+    }
+
+    /// Makes room for shards whose names are those of shards that are there.
+    fn set_old_indices_aside(&self) -> Result<Vec<SetAside>, CheckpointError> {
+        match &self.leftovers {
+            Some(leftovers)
+                if self.index.is_some() && self.shards.iter().any(|shard| shard.path.exists()) =>
+            {
+                leftovers.set_indices_aside()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Puts shards into their places and removes the old indices.
+fn put_shards(
+    shards: Vec<Shard>,
+    old_indices: Vec<SetAside>,
+) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut places = Vec::new();
+    for Shard { path, file } in shards {
+        if let Err(error) = put(file, &path) {
+            if places.is_empty() {
+                // Nothing was replaced yet, so the old weights are whole.
+                old_indices.into_iter().for_each(SetAside::put_back);
+            }
+            return Err(error);
+        }
+        places.push(path);
+    }
+    Ok(places)
 }

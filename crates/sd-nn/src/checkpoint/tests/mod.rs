@@ -2,7 +2,10 @@
 
 mod corruption;
 mod files;
+mod loading;
 mod modules;
+mod parameters;
+mod replacing;
 mod saving;
 mod sharding;
 
