@@ -4,7 +4,10 @@ use burn::{
     module::Module,
     tensor::{DType, Tensor, backend::Backend},
 };
-use sd_kernels::{Activation, AttentionMask, CaptureKey, DiffusionBackend, Epilogue, ops};
+use sd_kernels::{
+    Activation, AttentionMask, CaptureKey, DiffusionBackend, Epilogue, layout::to_channels_first,
+    ops,
+};
 use sd_nn::{Conv2d, GroupNorm, ModelId, TimestepEmbedding};
 
 use crate::{
@@ -94,7 +97,7 @@ impl<B: DiffusionBackend> UNet2DConditionModel<B> {
             vec![lower(self.denoise(Signals::from_list(presence, inputs)))]
         });
         let output: Tensor<B, 4> = next(&mut outputs.into_iter());
-        Ok(output.permute([0, 3, 1, 2]))
+        Ok(to_channels_first(output))
     }
 
     /// The captured part: nothing is launched here but through the operations of [`DiffusionBackend`].

@@ -4,13 +4,15 @@ use burn::{
     module::Module,
     tensor::{DType, Tensor, backend::Backend},
 };
-use sd_kernels::DiffusionBackend;
+use sd_kernels::{
+    DiffusionBackend,
+    layout::{to_channels_first, to_channels_last},
+};
 use sd_nn::{Conv2d, Conv2dConfig};
 
 use crate::{
     AutoencoderKLConfig, Decoder, DiagonalGaussian, Encoder, VaeConfigError, VaeError,
     blocks::{BlockConfig, MidAttention},
-    layout::{to_channels_first, to_channels_last},
 };
 
 /// The autoencoder of latent diffusion (<https://arxiv.org/abs/2112.10752>, diffusers' `AutoencoderKL`).

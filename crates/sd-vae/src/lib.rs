@@ -33,7 +33,6 @@ mod config;
 mod decoder;
 mod encoder;
 mod error;
-mod layout;
 mod load;
 mod posterior;
 mod scaling;

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::{VaeError, layout::to_channels_first};
+use sd_kernels::layout::to_channels_first;
+
+use crate::VaeError;
 
 /// A normal distribution with a mean and a variance for each element (<https://arxiv.org/abs/1312.6114>).
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ pub(crate) use prepare::prepare;
 /// The input of [`UNet2DConditionModel::forward`](crate::UNet2DConditionModel::forward). Tensors may be of any float
 /// dtype; the model casts them to its own.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct UNetInput<B: Backend> {
     /// The noisy latents, scaled as the sampler asks: `[batch, in_channels, height, width]`, any size.
     pub sample: Tensor<B, 4>,
@@ -54,11 +55,19 @@ pub struct TextTime<B: Backend> {
 
 /// Additions to a U-Net's skips and middle, as a ControlNet makes them, in `[batch, channels, height, width]`.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Residuals<B: Backend> {
     /// Of the skips' shapes and in their order, that of the first convolution first.
     pub down: Vec<Tensor<B, 4>>,
     /// Of the shape of the middle's output.
     pub mid: Option<Tensor<B, 4>>,
+}
+
+impl<B: Backend> Residuals<B> {
+    /// Additions to the skips and to the middle's output.
+    pub fn new(down: Vec<Tensor<B, 4>>, mid: Option<Tensor<B, 4>>) -> Self {
+        Self { down, mid }
+    }
 }
 
 impl<B: Backend> UNetInput<B> {

@@ -1,7 +1,7 @@
 //! The border of the model: checks, casts, features of scalars, and the way from `[b, c, h, w]` to `[b, h, w, c]`.
 
 use burn::tensor::{DType, Int, Tensor, TensorData, backend::Backend};
-use sd_kernels::DiffusionBackend;
+use sd_kernels::{DiffusionBackend, layout::to_channels_last};
 
 use crate::{
     conditioning::ClassEmbedding,
@@ -40,7 +40,7 @@ pub(crate) fn prepare<B: DiffusionBackend>(
     let sample = if signature.center { sample * 2.0 - 1.0 } else { sample };
     let residuals = border.residuals(input.residuals, &skips)?;
     Ok(Signals {
-        sample: channels_last(sample),
+        sample: to_channels_last(sample),
         features: signature.features.tensor(&timesteps, dtype, &border.device),
         context: input.context.cast(dtype),
         mask: input.context_mask.map(|mask| border.mask(mask, keys)).transpose()?,
@@ -52,15 +52,10 @@ pub(crate) fn prepare<B: DiffusionBackend>(
     })
 }
 
-/// `[b, c, h, w]` to `[b, h, w, c]`, a view.
-fn channels_last<B: Backend>(image: Tensor<B, 4>) -> Tensor<B, 4> {
-    image.permute([0, 2, 3, 1])
-}
-
-/// The same, in memory too: otherwise the copy that a sum demands would be made in the captured part. A residual that was
+/// `[b, c, h, w]` to `[b, h, w, c]`, in memory too: otherwise the copy that a sum demands would be made in the captured part. A residual that was
 /// permuted from `[b, h, w, c]`, as a model of this crate makes it, is not copied.
 fn dense_channels_last<B: Backend>(image: Tensor<B, 4>) -> Tensor<B, 4> {
-    let image = channels_last(image);
+    let image = to_channels_last(image);
     let shape @ [batch, height, width, channels] = image.dims();
     image.reshape([batch, height * width * channels]).reshape(shape)
 }

@@ -60,16 +60,16 @@ impl Golden {
 
     /// The inputs of the call.
     pub(crate) fn input<B: DiffusionBackend>(&self) -> UNetInput<B> {
-        UNetInput {
-            timesteps: self.numbers("input.timestep"),
-            class_labels: self.class_labels(),
-            added: self
-                .optional("input.text_embeds")
-                .map(|text_embeds| TextTime { text_embeds, time_ids: self.rows("input.time_ids") }),
-            guidance_condition: self.optional("input.timestep_cond"),
-            residuals: self.residuals(),
-            ..UNetInput::new(self.tensor("input.sample"), 0.0, self.tensor("input.context"))
-        }
+        let (sample, context) = (self.tensor("input.sample"), self.tensor("input.context"));
+        let mut input = UNetInput::new(sample, 0.0, context);
+        input.timesteps = self.numbers("input.timestep");
+        input.class_labels = self.class_labels();
+        input.added = self
+            .optional("input.text_embeds")
+            .map(|text_embeds| TextTime { text_embeds, time_ids: self.rows("input.time_ids") });
+        input.guidance_condition = self.optional("input.timestep_cond");
+        input.residuals = self.residuals();
+        input
     }
 
     fn rows(&self, name: &str) -> Vec<Vec<f64>> {
@@ -94,10 +94,7 @@ impl Golden {
         let mut names = self.source.names();
         names.retain(|name| name.starts_with("input.down_residuals."));
         names.sort();
-        Some(Residuals {
-            down: names.iter().map(|name| self.tensor(name)).collect(),
-            mid: Some(mid),
-        })
+        Some(Residuals::new(names.iter().map(|name| self.tensor(name)).collect(), Some(mid)))
     }
 }
 
