@@ -50,6 +50,28 @@ impl SchedulerKind {
         self.spellings()[0]
     }
 
+    /// The name in web interfaces and in their picture files.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Ddim => "DDIM",
+            Self::Pndm => "PLMS",
+            Self::Euler => "Euler",
+            Self::EulerAncestral => "Euler a",
+            Self::Heun => "Heun",
+            Self::DpmPlusPlus2M => "DPM++ 2M",
+            Self::DpmPlusPlus2MKarras => "DPM++ 2M Karras",
+        }
+    }
+
+    /// The kind that a configuration describes, if it is one of them.
+    pub fn of(config: &SchedulerConfig) -> Option<Self> {
+        let karras = config.get("use_karras_sigmas").is_some_and(|value| *value == true);
+        match config.class_name().parse().ok()? {
+            Self::DpmPlusPlus2M if karras => Some(Self::DpmPlusPlus2MKarras),
+            kind => Some(kind),
+        }
+    }
+
     /// The class in diffusers.
     pub const fn class_name(self) -> &'static str {
         match self {

@@ -57,8 +57,9 @@
 //!     }
 //! }
 //!
-//! # fn main() -> Result<(), PlanError> {
-//! let plan = MyEuler(SchedulerConfig::new("MyEuler")).plan(&PlanRequest::new(10))?;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = sd_schedulers::from_json(r#"{"_class_name": "PNDMScheduler", "steps_offset": 1}"#)?;
+//! let plan = MyEuler(model.config().clone().for_class("MyEuler")).plan(&PlanRequest::new(10))?;
 //! assert_eq!((plan.timesteps().len(), plan.sigmas().len()), (10, 11));
 //! # Ok(())
 //! # }
@@ -118,7 +119,9 @@ pub use schedule::{NoiseLevel, PredictionType, TimestepSpacing};
 
 /// A sampler with its configuration: an immutable value that plans any number of runs.
 pub trait Scheduler: std::fmt::Debug + Send + Sync {
-    /// The configuration that this scheduler was made of.
+    /// The configuration that this scheduler was made of, with its own class name. The keys say how the model was trained;
+    /// a request that names another sampler plans it over them ([`SchedulerKind::with_config_of`]), so one's own sampler
+    /// takes them from the model's: `config.clone().for_class("Mine")`.
     fn config(&self) -> &SchedulerConfig;
 
     /// Plans a run.

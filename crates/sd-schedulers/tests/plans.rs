@@ -101,6 +101,20 @@ fn draws_of_noise() {
     }
 }
 
+// With all noise fresh and no signal left at the first step, only rounding keeps the direction from being zero.
+#[test]
+fn ddim_with_fresh_noise_only_works_at_any_number_of_steps() {
+    let keys = [
+        ("rescale_betas_zero_snr", true.into()),
+        ("timestep_spacing", "trailing".into()),
+        ("prediction_type", "v_prediction".into()),
+    ];
+    for steps in 1..=100 {
+        let plan = scheduler("DDIMScheduler", &keys).plan(&PlanRequest::new(steps).eta(1.0));
+        assert!(plan.is_ok(), "{steps} steps: {plan:?}");
+    }
+}
+
 // diffusers: the counts of `timesteps` after set_timesteps(20)
 #[test]
 fn evaluations_of_twenty_steps() {

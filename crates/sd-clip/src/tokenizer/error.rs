@@ -13,7 +13,7 @@ pub enum TokenizerError {
         looked_for: &'static str,
     },
     /// A file exists but cannot be read, or is no UTF-8 text.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum TokenizerError {
         limit: u64,
     },
     /// A file is not JSON.
-    #[error("{} is not valid JSON", path.display())]
+    #[error("{} is not valid JSON: {source}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -139,7 +139,7 @@ pub enum TokenizerError {
         supported: &'static str,
     },
     /// The `tokenizers` crate refused.
-    #[error("tokenizer failed while {action}")]
+    #[error("tokenizer failed while {action}: {source}")]
     Backend {
         /// What it was asked to do.
         action: &'static str,

@@ -54,14 +54,15 @@ impl Ddim {
         let variance = (1.0 - alpha_previous) / (1.0 - alpha) * (1.0 - alpha / alpha_previous);
         let std_dev = eta * variance.max(0.0).sqrt();
         let direction = 1.0 - alpha_previous - std_dev * std_dev;
-        if direction < 0.0 {
+        // Rounding alone may bring it below zero, where all of the noise is fresh.
+        if direction < -1e-12 {
             return Err(PlanError::Eta { eta });
         }
         let level = NoiseLevel::variance_preserving(alpha);
         let prediction = self.training.prediction_type;
         // The noise is that of the unbounded prediction (diffusers' use_clipped_model_output = false).
-        let mut next =
-            alpha_previous.sqrt() * Denoised + direction.sqrt() * level.epsilon(prediction);
+        let mut next = alpha_previous.sqrt() * Denoised
+            + direction.max(0.0).sqrt() * level.epsilon(prediction);
         if eta > 0.0 {
             next = next + std_dev * Noise;
         }
