@@ -66,8 +66,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prompt = arguments.next().unwrap_or_else(|| "a lighthouse at dusk".to_owned());
 
     let pipeline = Pipeline::<DefaultBackend>::from_pretrained(&model, &LoadOptions::default())?;
-    let scheduler =
-        AdamsBashforth { config: pipeline.scheduler().config().clone(), sigma_max: 14.6 };
+    // The configuration says how the model was trained, and by its class name who samples.
+    let config = pipeline.scheduler().config().clone().for_class("AdamsBashforth");
+    let scheduler = AdamsBashforth { config, sigma_max: 14.6 };
     let pipeline = pipeline.with_scheduler(scheduler);
 
     let image = pipeline.generate(&TextToImage::new(prompt).steps(10).seed(42))?.remove(0);

@@ -31,7 +31,7 @@ fn choose(kind: DeviceKind) -> Result<DeviceKind, CliError> {
         DeviceKind::Wgpu if cfg!(feature = "wgpu") => wgpu_present().map(|()| kind),
         DeviceKind::Auto => [DeviceKind::Cuda, DeviceKind::Wgpu, DeviceKind::Cpu]
             .into_iter()
-            .find(|kind| choose(*kind).is_ok())
+            .find(|kind| choose(*kind).is_ok() && (*kind != DeviceKind::Wgpu || wgpu_is_gpu()))
             .ok_or_else(|| CliError::new("no backend that is compiled in works on this machine")),
         other => Err(not_compiled(other)),
     }
@@ -61,6 +61,16 @@ fn cuda_present() -> Result<(), CliError> {
 #[cfg(feature = "wgpu")]
 fn wgpu_present() -> Result<(), CliError> {
     Ok(sd_core::backend::wgpu_available()?)
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu_is_gpu() -> bool {
+    sd_core::backend::wgpu_is_gpu()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_is_gpu() -> bool {
+    false
 }
 
 #[cfg(not(feature = "wgpu"))]

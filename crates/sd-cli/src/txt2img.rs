@@ -30,6 +30,10 @@ impl Job for Generate<'_> {
         // What can fail at the end is tried at the beginning.
         let outputs = numbered(&arguments.out, arguments.batch);
         outputs.iter().chain(&arguments.save_latents).try_for_each(|path| check_writable(path))?;
+        if let Some(path) = arguments.save_latents.as_ref().filter(|path| outputs.contains(path)) {
+            let path = path.display();
+            return Err(CliError::new(format!("--save-latents and --out would both write {path}")));
+        }
         let request = request(arguments)?;
         request.validate()?;
 

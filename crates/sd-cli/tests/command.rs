@@ -30,8 +30,12 @@ fn refusal(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(!text.contains("panicked"), "{text}");
+    // Logged warnings and the progress bar may stand before it, and the usage that clap prints after.
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(errors.len(), 1, "{text}");
+    if !text.contains("--help") {
+        assert_eq!(text.lines().last(), errors.first().copied(), "{text}");
+    }
     errors[0].to_owned()
 }
 
@@ -174,6 +178,28 @@ fn an_output_that_cannot_be_written_is_found_before_the_work() {
     // The model does not exist either, but the output is looked at first.
     assert!(refusal(&output).contains("no/such/directory/out.png"));
     assert!(start.elapsed().as_secs() < 10);
+
+    let directory = TempDir::new().unwrap();
+    let inside = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let refused = |out: &str, more: &[&str]| {
+        refusal(&txt2img(Path::new("no/such/model"), &[more, &["--out", out]].concat()))
+    };
+    refused("", &[]);
+    assert!(refused(&inside("results/"), &[]).contains("names no file"));
+    refused(&inside(&"x".repeat(300)), &[]);
+    let same = inside("a.png");
+    assert!(refused(&same, &["--save-latents", &same]).contains("--save-latents"));
+    let second = inside("a-1.png");
+    assert!(refused(&same, &["--batch", "2", "--save-latents", &second]).contains("a-1.png"));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_written_to_and_stays() {
+    use std::os::unix::fs::FileTypeExt;
+    assert!(txt2img(&fixture("tiny-sd1"), &["--out", "/dev/null"]).status.success());
+    assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
 }
 
 #[test]
@@ -306,7 +332,11 @@ fn bad_configurations_are_refused() {
             fs::write(model.join("tokenizer").join(name), "{").unwrap();
         }
     });
-    assert!(message.contains("tokenizer"), "{message}");
+    assert!(message.contains("tokenizer") && message.contains("line 1"), "{message}");
+    // A value of the wrong type is not taken for an outdated one.
+    refused("scheduler/scheduler_config.json", "steps_offset", r#""abc""#, "steps_offset");
+    refused("unet/config.json", "sample_size", "18446744073709551615", "");
+    damaged(|model| edit_json(&model.join("vae/config.json"), "out_channels", "4"));
 }
 
 #[test]
@@ -322,12 +352,15 @@ fn inspect_says_what_is_there() {
 
     let directory = TempDir::new().unwrap();
     copy(&model, directory.path());
+    let text_encoder = directory.path().join("text_encoder/config.json");
+    edit_json(&text_encoder, "num_hidden_layers", "9");
+    fs::remove_file(directory.path().join("scheduler/scheduler_config.json")).unwrap();
     fs::remove_dir_all(directory.path().join("unet")).unwrap();
     fs::write(directory.path().join("vae/diffusion_pytorch_model.safetensors"), "").unwrap();
     let output = sd(&["inspect", "--json", directory.path().to_str().unwrap()]);
     assert!(output.status.success());
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["missing"], serde_json::json!(["unet", "vae"]));
+    assert_eq!(report["missing"], serde_json::json!(["scheduler", "text_encoder", "unet", "vae"]));
 
     assert!(refusal(&sd(&["inspect", "no/such/model"])).contains("no such directory"));
 }

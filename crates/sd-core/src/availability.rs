@@ -52,17 +52,36 @@ pub fn cuda_available() -> Result<(), Unavailable> {
     }
 }
 
-/// Whether wgpu finds an adapter. Honours `WGPU_BACKEND`.
+/// Whether wgpu finds an adapter, be it one that computes on the CPU.
 ///
 /// # Errors
 /// When it does not.
 #[cfg(feature = "wgpu")]
 pub fn wgpu_available() -> Result<(), Unavailable> {
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-    match adapters.is_empty() {
-        true => Err(Unavailable::WgpuAdapter),
-        false => Ok(()),
-    }
+    wgpu_adapter().map(drop)
+}
+
+/// Whether the adapter that wgpu takes is a GPU; software adapters are slower than the `ndarray` backend.
+#[cfg(feature = "wgpu")]
+pub fn wgpu_is_gpu() -> bool {
+    wgpu_adapter().is_ok_and(|kind| kind != wgpu::DeviceType::Cpu)
+}
+
+/// The adapter that CubeCL 0.10 takes for the default device: it asks one graphics interface, and panics without one.
+#[cfg(feature = "wgpu")]
+fn wgpu_adapter() -> Result<wgpu::DeviceType, Unavailable> {
+    let backends = match cfg!(target_os = "macos") {
+        true => wgpu::Backends::METAL,
+        false => wgpu::Backends::VULKAN,
+    };
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    let adapter = pollster::block_on(instance.request_adapter(&options));
+    adapter.map(|adapter| adapter.get_info().device_type).map_err(|_| Unavailable::WgpuAdapter)
 }

@@ -31,4 +31,4 @@ pub use crate::availability::Unavailable;
 #[cfg(feature = "cuda")]
 pub use crate::availability::cuda_available;
 #[cfg(feature = "wgpu")]
-pub use crate::availability::wgpu_available;
+pub use crate::availability::{wgpu_available, wgpu_is_gpu};

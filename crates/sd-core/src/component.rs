@@ -36,6 +36,11 @@ impl<'a> TextInput<'a> {
 
 /// Turns prompts into conditionings: one encoder with its tokenizer, or several of them.
 pub trait TextEncoder<B: Backend>: Parameters<B> {
+    /// Width of the token features, if it is known beforehand.
+    fn width(&self) -> Option<usize> {
+        None
+    }
+
     /// Encodes prompts.
     ///
     /// # Errors
@@ -45,11 +50,19 @@ pub trait TextEncoder<B: Backend>: Parameters<B> {
 
 /// ControlNet's additions to a U-Net, `[batch, channels, height, width]` each.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Residuals<B: Backend> {
     /// For the skips, in the order in which the down path makes them.
     pub down: Vec<Tensor<B, 4>>,
     /// For the output of the middle block.
     pub mid: Option<Tensor<B, 4>>,
+}
+
+impl<B: Backend> Residuals<B> {
+    /// Additions to the skips and to the middle block's output.
+    pub fn new(down: Vec<Tensor<B, 4>>, mid: Option<Tensor<B, 4>>) -> Self {
+        Self { down, mid }
+    }
 }
 
 /// Input of a [`Denoiser`]. Hooks may change it before every evaluation.
@@ -62,6 +75,8 @@ pub struct DenoiserInput<B: Backend> {
     pub timestep: f64,
     /// One row for each row of the sample.
     pub conditioning: Conditioning<B>,
+    /// The branches of the guidance, in the order in which their rows stand in the sample, with as many rows each.
+    pub branches: Vec<PromptRole>,
     /// Channels that follow those of the sample (mask and masked image of inpainting models).
     pub extra_channels: Option<Tensor<B, 4>>,
     /// ControlNet's additions.
@@ -77,6 +92,7 @@ impl<B: Backend> DenoiserInput<B> {
             sample,
             timestep,
             conditioning,
+            branches: vec![PromptRole::Positive],
             extra_channels: None,
             residuals: None,
             guidance_scale: 1.0,

@@ -66,6 +66,26 @@ pub enum Error {
     /// The device could not be read.
     #[error("the device failed: {0}")]
     Device(String),
+    /// A picture has values that are not finite: the model overflowed, or its weights are broken.
+    #[error(
+        "picture {image} has values that are not finite; if its precision was too low, f32 may help"
+    )]
+    NotFinite {
+        /// Which one of the batch, from 0.
+        image: usize,
+    },
+    /// An autoencoder that makes no RGB pictures.
+    #[error("the vae makes pictures of {found} channels, expected 3")]
+    ImageChannels {
+        /// How many there are.
+        found: usize,
+    },
+    /// A run that ended with an error was asked for its result.
+    #[error("the run failed in step {index}, so it has no result")]
+    RunFailed {
+        /// Which step, from 0.
+        index: usize,
+    },
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

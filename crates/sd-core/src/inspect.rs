@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, path::Path};
 
+use sd_clip::ClipTokenizer;
+use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::find_weights;
 use serde::Serialize;
 
 use crate::{
     Error,
+    components::{ClipEncoder, UNetDenoiser, VaeCodec},
+    loading,
     model_index::{Entry, ModelIndex, PIPELINE_CLASSES},
 };
 
@@ -49,17 +53,17 @@ pub struct ComponentReport {
     pub problem: Option<String>,
 }
 
-/// Looks into a model directory: components, parameter counts, dtypes, what is missing. Reads headers, no weights; a broken
-/// component is reported and does not hide the others.
+/// Looks into a model directory: components, parameter counts, dtypes, what is missing. Reads configurations and headers, no
+/// weights; a broken component is reported and does not hide the others. Nothing runs on the backend, so any will do.
 ///
 /// # Errors
 /// When it is no model directory.
-pub fn inspect(directory: impl AsRef<Path>) -> Result<ModelReport, Error> {
+pub fn inspect<B: DiffusionBackend>(directory: impl AsRef<Path>) -> Result<ModelReport, Error> {
     let index = ModelIndex::open(directory.as_ref())?;
     let components: Vec<ComponentReport> = index
         .components()
         .into_iter()
-        .map(|(name, entry)| component(index.directory(), name, entry))
+        .map(|(name, entry)| component::<B>(index.directory(), name, entry))
         .collect();
     let usable = |name: &str| {
         let found = components.iter().find(|component| component.name == name);
@@ -75,7 +79,7 @@ pub fn inspect(directory: impl AsRef<Path>) -> Result<ModelReport, Error> {
     })
 }
 
-fn component(model: &Path, name: &str, entry: Entry) -> ComponentReport {
+fn component<B: DiffusionBackend>(model: &Path, name: &str, entry: Entry) -> ComponentReport {
     let mut report = ComponentReport {
         name: name.to_owned(),
         class: None,
@@ -87,17 +91,48 @@ fn component(model: &Path, name: &str, entry: Entry) -> ComponentReport {
     };
     if let Entry::Class(class) = entry {
         let directory = model.join(name);
-        let weightless = ["Scheduler", "Tokenizer", "TokenizerFast", "Extractor", "Processor"]
-            .iter()
-            .any(|end| class.ends_with(end));
-        report.class = Some(class);
-        report.problem = match (directory.is_dir(), weightless) {
-            (false, _) => Some("no such directory".to_owned()),
-            (true, true) => None,
-            (true, false) => count(&directory, &mut report).err().map(|error| error.to_string()),
+        let found = match directory.is_dir() {
+            true => {
+                examine::<B>(&directory, &class, &mut report).map_err(|error| error.to_string())
+            }
+            false => Err("no such directory".to_owned()),
         };
+        report.problem = found.err();
+        report.class = Some(class);
     }
     report
+}
+
+/// Reads what a component of this class consists of, as loading it would.
+fn examine<B: DiffusionBackend>(
+    directory: &Path,
+    class: &str,
+    report: &mut ComponentReport,
+) -> Result<(), Error> {
+    let is = |classes: &[&str]| classes.contains(&class);
+    if class.ends_with("Scheduler") {
+        return loading::scheduler(directory).map(drop);
+    }
+    if is(&loading::TOKENIZERS) {
+        return Ok(ClipTokenizer::from_dir(directory).map(drop)?);
+    }
+    if ["Tokenizer", "TokenizerFast", "Extractor", "Processor"]
+        .iter()
+        .any(|end| class.ends_with(end))
+    {
+        return Ok(());
+    }
+    count(directory, report)?;
+    if is(&loading::TEXT_ENCODERS) {
+        return ClipEncoder::<B>::check(directory);
+    }
+    if is(&loading::UNETS) {
+        return UNetDenoiser::<B>::check(directory);
+    }
+    if is(&loading::VAES) {
+        return VaeCodec::<B>::check(directory);
+    }
+    Ok(())
 }
 
 fn count(directory: &Path, report: &mut ComponentReport) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use sd_nn::checkpoint::{SafetensorsFile, WeightSource};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Error, request::RequestError};
@@ -12,10 +13,27 @@ use crate::{Error, request::RequestError};
 const NAME: &str = "latents";
 
 /// Latents as plain data, `[batch, channels, height, width]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Latents {
     shape: [usize; 4],
     values: Vec<f32>,
+}
+
+/// Latents as they are read, before anyone has counted the values.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    shape: [usize; 4],
+    values: Vec<f32>,
+}
+
+impl TryFrom<Unchecked> for Latents {
+    type Error = LatentsError;
+
+    fn try_from(Unchecked { shape, values }: Unchecked) -> Result<Self, LatentsError> {
+        Self::new(shape, values)
+    }
 }
 
 /// Why data is no latents.
@@ -124,7 +142,7 @@ impl Latents {
             &bytes,
         );
         let file = safetensors::serialize([(NAME, view.map_err(encode)?)], None).map_err(encode)?;
-        crate::picture::write_atomically(path, &file)
+        crate::output::write_atomically(path, &file)
     }
 
     /// Reads latents back from a device.

@@ -32,12 +32,14 @@ mod latents;
 mod loading;
 mod metadata;
 mod model_index;
+mod output;
 mod picture;
 mod pipeline;
 #[cfg(all(debug_assertions, feature = "ndarray"))]
 #[doc(hidden)]
 pub mod precompiled;
 mod preview;
+mod prompts;
 mod request;
 mod run;
 
@@ -46,7 +48,8 @@ pub use error::{Error, ModelError};
 pub use inspect::{ComponentReport, ModelReport, inspect};
 pub use latents::{Latents, LatentsError};
 pub use metadata::parameters;
-pub use picture::{check_writable, save_png, to_images};
+pub use output::check_writable;
+pub use picture::{save_png, to_images};
 pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineParameterMap};
 pub use preview::preview;
 pub use request::{Bounds, RequestError, Seeds, TextToImage};

@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use sd_kernels::DiffusionBackend;
+use sd_nn::config;
 use sd_schedulers::{Scheduler, SchedulerConfig};
 
 use crate::{
-    Error, LoadOptions, ModelError, Pipeline,
-    component::Denoiser,
+    Error, LoadOptions, Pipeline,
     components::{ClipEncoder, UNetDenoiser, VaeCodec},
     model_index::ModelIndex,
 };
@@ -42,12 +42,6 @@ pub(crate) fn load<B: DiffusionBackend>(
         ClipEncoder::<B>::load(&tokenizer, &text_encoder, device, options.dtypes.text, variant)?;
     let unet = UNetDenoiser::<B>::load(&unet, device, options.dtypes.denoiser, variant)?;
     let vae = VaeCodec::<B>::load(&vae, device, options.dtypes.vae, variant)?;
-    if let Some(expected) = unet.context_width().filter(|width| *width != text_encoder.width()) {
-        let found = text_encoder.width();
-        let message =
-            format!("the text encoder's features are {found} wide, the unet's context {expected}");
-        return Err(ModelError::Mismatch(message).into());
-    }
     Pipeline::builder()
         .text_encoder(text_encoder)
         .denoiser(unet)
@@ -61,16 +55,18 @@ pub(crate) fn load<B: DiffusionBackend>(
 /// `steps_offset` is 1, and `clip_sample` is off.
 pub(crate) fn scheduler(directory: &Path) -> Result<Arc<dyn Scheduler>, Error> {
     let path = directory.join("scheduler_config.json");
-    let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    // Python's infinities stand in some of them, so they are not quite JSON.
+    let text = config::read_text(&path)?;
     let failed = |source| Error::SchedulerFile { path: path.clone(), source: Box::new(source) };
     let mut config = SchedulerConfig::from_json(&text).map_err(failed)?;
+    // A broken value is the file's fault, not one to correct.
+    config.clone().build().map_err(failed)?;
     if config.get("steps_offset").is_none_or(|offset| *offset != 1) {
         tracing::debug!(path = %path.display(), "steps_offset is taken as 1");
         config = config.with("steps_offset", 1);
     }
-    // DDIM clips unless it is told not to.
-    let clips = config.class_name() == "DDIMScheduler";
-    if config.get("clip_sample").map_or(clips, |clip| *clip == true) {
+    // DDIM clips unless it is told not to, and a request may ask for DDIM whatever the model's own sampler.
+    if config.get("clip_sample").is_none_or(|clip| *clip == true) {
         tracing::debug!(path = %path.display(), "clip_sample is taken as false");
         config = config.with("clip_sample", false);
     }

@@ -1,7 +1,9 @@
 //! What a picture's text chunk says of its generation.
 
-use crate::{Pipeline, Seeds, TextToImage};
 use sd_kernels::DiffusionBackend;
+use sd_schedulers::{GeneratorKind, SchedulerKind};
+
+use crate::{Pipeline, Seeds, TextToImage};
 
 /// The parameters of picture `index` of a request, in the form that Stable Diffusion web UI writes and others read: the
 /// prompt, the negative prompt, then one line of settings.
@@ -28,10 +30,9 @@ fn settings<B: DiffusionBackend>(
     request: &TextToImage,
     index: usize,
 ) -> Vec<String> {
-    let sampler = match request.scheduler {
-        Some(kind) => kind.to_string(),
-        None => pipeline.scheduler().config().class_name().to_owned(),
-    };
+    let config = pipeline.scheduler().config();
+    let sampler = request.scheduler.or_else(|| SchedulerKind::of(config));
+    let sampler = sampler.map_or(config.class_name(), |kind| kind.title());
     let [width, height] = request.size.unwrap_or_else(|| pipeline.default_size());
     let (seed, batch) = match &request.seeds {
         Seeds::Batch(seed) => (*seed, request.batch_size()),
@@ -58,7 +59,15 @@ fn settings<B: DiffusionBackend>(
     if request.eta != 0.0 {
         settings.push(format!("Eta: {}", request.eta));
     }
-    settings.push(format!("RNG: {}", request.generator));
+    if request.latents.is_some() {
+        // The seed is then only that of samplers which draw noise on their way.
+        settings.push("Initial latents: given".to_owned());
+    }
+    settings.push(match request.generator {
+        // As the web UI calls PyTorch's generator.
+        GeneratorKind::TorchCpu => "RNG: CPU".to_owned(),
+        other => format!("RNG: {other}"),
+    });
     settings.push(format!("Version: sd-core {}", env!("CARGO_PKG_VERSION")));
     settings
 }

@@ -1,16 +1,11 @@
 //! From decoded tensors to images and files.
 
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
-use tempfile::NamedTempFile;
 
-use crate::Error;
+use crate::{Error, output::write_atomically};
 
 /// Converts decoded images.
 ///
@@ -18,12 +13,18 @@ use crate::Error;
 /// - decoded: `[batch, 3, height, width]`, -1 to 1; what lies beyond is clamped
 ///
 /// # Errors
-/// When the device cannot be read.
+/// When there are other than 3 channels, a value is not finite, or the device cannot be read.
 pub fn to_images<B: Backend>(decoded: Tensor<B, 4>) -> Result<Vec<RgbImage>, Error> {
-    let [_, _, height, width] = decoded.dims();
+    let [_, channels, height, width] = decoded.dims();
+    if channels != 3 {
+        return Err(Error::ImageChannels { found: channels });
+    }
     let data = decoded.try_into_data().map_err(|error| Error::Device(error.to_string()))?;
     let values: Vec<f32> = data.iter::<f32>().collect();
     let pixels = height * width;
+    if let Some(index) = values.iter().position(|value| !value.is_finite()) {
+        return Err(Error::NotFinite { image: index / (3 * pixels) });
+    }
     let images = values.chunks((3 * pixels).max(1)).map(|planes| {
         RgbImage::from_fn(width as u32, height as u32, |x, y| {
             let pixel = y as usize * width + x as usize;
@@ -36,18 +37,6 @@ pub fn to_images<B: Backend>(decoded: Tensor<B, 4>) -> Result<Vec<RgbImage>, Err
 /// -1 to 1 → 0 to 255, halves to even, as diffusers rounds.
 pub(crate) fn to_byte(value: f32) -> u8 {
     ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
-}
-
-/// Checks that a file can be written: what was there stays as it is. For finding out before the work, not after.
-///
-/// # Errors
-/// When the directory does not exist or cannot be written, or the path is a directory.
-pub fn check_writable(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
-        let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-        return Err(Error::Io { action: "write", path: path.into(), source });
-    }
-    temporary(path).map(drop)
 }
 
 /// Writes a PNG with the parameters of its generation in a text chunk (`parameters`, as other programs read it). The file
@@ -70,49 +59,32 @@ pub fn save_png(image: &RgbImage, parameters: &str, path: &Path) -> Result<(), E
     write_atomically(path, &bytes)
 }
 
-/// Writes a file by a temporary one and a rename.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = temporary(path)?;
-    let failed = || Error::io("write", path);
-    file.write_all(bytes).map_err(failed())?;
-    file.as_file().sync_all().map_err(failed())?;
-    keep_permissions(&file, path).map_err(failed())?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
-}
-
-/// Temporary files are private; a picture has the permissions that any new file has, or those of the one it replaces.
-fn keep_permissions(file: &NamedTempFile, path: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(path).map_or(0o644, |metadata| metadata.permissions().mode());
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-    }
-    let _ = (file, path);
-    Ok(())
-}
-
-fn temporary(path: &Path) -> Result<NamedTempFile, Error> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    NamedTempFile::new_in(&directory).map_err(|source| {
-        // The temporary file's own name would only confuse.
-        let source = std::io::Error::from(source.kind());
-        Error::Io { action: "write", path: path.into(), source }
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use burn::tensor::TensorData;
+
     use super::*;
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        let images = |channels: usize, last: f32| {
+            let mut values = vec![0.0; 2 * channels * 4];
+            *values.last_mut().unwrap() = last;
+            let data = TensorData::new(values, [2, channels, 2, 2]);
+            to_images::<crate::backend::Cpu>(Tensor::from_data(data, &Default::default()))
+        };
+        assert_eq!(images(3, 1.0).unwrap()[1].get_pixel(1, 1).0, [128, 128, 255]);
+        assert!(matches!(images(4, 0.0), Err(Error::ImageChannels { found: 4 })));
+        assert!(matches!(images(3, f32::NAN), Err(Error::NotFinite { image: 1 })));
+    }
 
     #[test]
     fn halves_round_to_even() {
         assert_eq!([to_byte(-1.0), to_byte(1.0), to_byte(0.0)], [0, 255, 128]);
-        assert_eq!([to_byte(-7.0), to_byte(7.0), to_byte(f32::NAN)], [0, 255, 0]);
+        assert_eq!([to_byte(-7.0), to_byte(7.0)], [0, 255]);
         assert_eq!(to_byte(2.0 * (0.5 / 255.0) - 1.0), 0);
         assert_eq!(to_byte(2.0 * (2.5 / 255.0) - 1.0), 2);
     }
@@ -130,16 +102,5 @@ mod tests {
         assert_eq!(chunk.keyword, "parameters");
         assert_eq!(chunk.get_text().unwrap(), "ein Leuchtturm – 灯台\nSteps: 5");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn an_impossible_path_is_found_before_the_work() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(check_writable(directory.path()).is_err());
-        let missing = directory.path().join("no/such/out.png");
-        let error = check_writable(&missing).unwrap_err().to_string();
-        assert!(error.contains("no/such/out.png"), "{error}");
-        assert!(check_writable(&directory.path().join("out.png")).is_ok());
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

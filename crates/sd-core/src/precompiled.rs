@@ -13,6 +13,7 @@ use crate::{Error, LoadOptions, Pipeline, TextToImage, backend::Cpu};
 /// Calls everything that a program calls.
 #[doc(hidden)]
 pub fn generate(directory: &Path, request: &TextToImage) -> Result<Vec<RgbImage>, Error> {
+    crate::inspect::<Cpu>(directory)?;
     let pipeline = Pipeline::<Cpu>::from_pretrained(directory, &LoadOptions::default())?;
     let mut run = pipeline.run(request)?;
     run.finish_latents()?;

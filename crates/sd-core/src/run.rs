@@ -8,12 +8,13 @@ use sd_kernels::DiffusionBackend;
 use sd_schedulers::{ModelInput, NoiseGenerator, Progress};
 
 use crate::{
-    Conditioning, Error, Latents,
-    component::{DenoiserInput, Guidance, Hook, PromptRole},
+    Error, Latents,
+    component::{DenoiserInput, Guidance, Hook},
     guidance::GuidanceContext,
     picture,
-    pipeline::Components,
+    pipeline::Parts,
     preview::preview,
+    prompts::Prompts,
 };
 
 /// A finished step.
@@ -63,18 +64,26 @@ pub struct StepState<'a, B: Backend> {
 /// Its length is what is left to do, dropping it cancels, and [`finish`](Self::finish) makes the images. It holds all that it
 /// needs, so it may outlive its pipeline and move to another thread.
 pub struct Run<B: DiffusionBackend> {
-    pub(crate) components: Arc<Components<B>>,
+    pub(crate) parts: Parts<B>,
     pub(crate) sampler: sd_schedulers::Run<B>,
     pub(crate) noise: Box<dyn NoiseGenerator>,
     pub(crate) guidance: Arc<dyn Guidance<B>>,
     pub(crate) hooks: Vec<Arc<dyn Hook<B>>>,
-    pub(crate) conditionings: Conditionings<B>,
+    pub(crate) prompts: Prompts<B>,
     pub(crate) guidance_scale: f64,
     pub(crate) guidance_rescale: f64,
-    pub(crate) failed: bool,
+    /// The step in which an error ended the run.
+    pub(crate) failed: Option<usize>,
 }
 
 impl<B: DiffusionBackend> Run<B> {
+    /// Encodes what the first evaluation needs; what only later ones need is encoded then.
+    pub(crate) fn encode_prompts(&mut self) -> Result<(), Error> {
+        let Some(timestep) = self.sampler.timestep() else { return Ok(()) };
+        let branches = self.guidance.branches(&self.context(timestep));
+        self.prompts.batched(&branches).map(drop)
+    }
+
     fn step(&mut self) -> Result<Option<Step<B>>, Error> {
         while let Some(evaluation) = self.sampler.evaluation() {
             let context = self.context(evaluation.timestep);
@@ -99,13 +108,14 @@ impl<B: DiffusionBackend> Run<B> {
         let branches = self.guidance.branches(context);
         let batch = evaluation.input.dims()[0];
         let sample = Tensor::cat(vec![evaluation.input; branches.len()], 0);
-        let conditioning = self.conditionings.batched(&branches);
+        let conditioning = self.prompts.batched(&branches)?;
         let mut input = DenoiserInput::new(sample, evaluation.timestep, conditioning);
         input.guidance_scale = self.guidance_scale;
+        input.branches = branches;
         for hook in &self.hooks {
             hook.before_denoiser(context, &mut input)?;
         }
-        let predictions = self.components.denoiser.predict(input)?;
+        let predictions = self.parts.denoiser.predict(input)?;
         Ok(self.guidance.combine(context, predictions.split(batch, 0)))
     }
 
@@ -130,7 +140,7 @@ impl<B: DiffusionBackend> Run<B> {
             index: self.sampler.index(),
             total: self.sampler.steps(),
             timestep,
-            guidance_scale: match self.components.denoiser.embeds_guidance() {
+            guidance_scale: match self.parts.denoiser.embeds_guidance() {
                 true => 1.0,
                 false => self.guidance_scale,
             },
@@ -143,28 +153,31 @@ impl<B: DiffusionBackend> Run<B> {
         self.sampler.latents()
     }
 
+    fn make_steps(&mut self) -> Result<(), Error> {
+        if let Some(index) = self.failed {
+            return Err(Error::RunFailed { index });
+        }
+        self.by_ref().try_for_each(|step| step.map(drop))
+    }
+
     /// Makes what steps are left, without decoding.
     ///
     /// # Errors
-    /// The first that occurs.
+    /// The first that occurs; [`Error::RunFailed`] when one has occurred before.
     pub fn finish_latents(&mut self) -> Result<Latents, Error> {
-        for step in self.by_ref() {
-            step?;
-        }
+        self.make_steps()?;
         Latents::from_tensor(self.sampler.latents().clone())
     }
 
     /// Makes what steps are left and decodes the images, one at a time.
     ///
     /// # Errors
-    /// The first that occurs.
+    /// As [`finish_latents`](Self::finish_latents); [`Error::NotFinite`] instead of a black picture.
     pub fn finish(mut self) -> Result<Vec<RgbImage>, Error> {
-        for step in self.by_ref() {
-            step?;
-        }
+        self.make_steps()?;
         let latents = self.sampler.latents().clone();
         let images = latents.split(1, 0).into_iter().map(|latents| {
-            let decoded = self.components.vae.decode(latents)?;
+            let decoded = self.parts.vae.decode(latents)?;
             picture::to_images(decoded)
         });
         Ok(images.collect::<Result<Vec<_>, Error>>()?.concat())
@@ -176,16 +189,20 @@ impl<B: DiffusionBackend> Iterator for Run<B> {
 
     /// Makes a step. After an error there are no more.
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
+        if self.failed.is_some() {
             return None;
         }
+        let index = self.sampler.index();
         let step = self.step().transpose();
-        self.failed = matches!(step, Some(Err(_)));
+        self.failed = matches!(step, Some(Err(_))).then_some(index);
         step
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = if self.failed { 0 } else { self.sampler.steps() - self.sampler.index() };
+        let left = match self.failed {
+            Some(_) => 0,
+            None => self.sampler.steps() - self.sampler.index(),
+        };
         (left, Some(left))
     }
 }
@@ -198,37 +215,5 @@ impl<B: DiffusionBackend> core::fmt::Debug for Run<B> {
             .field("index", &self.sampler.index())
             .field("total", &self.sampler.steps())
             .finish_non_exhaustive()
-    }
-}
-
-/// The conditionings of a run, and the last batch that was made of them.
-pub(crate) struct Conditionings<B: Backend> {
-    pub(crate) positive: Conditioning<B>,
-    pub(crate) negative: Option<Conditioning<B>>,
-    batched: Option<(Vec<PromptRole>, Conditioning<B>)>,
-}
-
-impl<B: Backend> Conditionings<B> {
-    pub(crate) fn new(positive: Conditioning<B>, negative: Option<Conditioning<B>>) -> Self {
-        Self { positive, negative, batched: None }
-    }
-
-    fn batched(&mut self, branches: &[PromptRole]) -> Conditioning<B> {
-        match &self.batched {
-            Some((last, conditioning)) if last == branches => conditioning.clone(),
-            _ => {
-                let parts = branches.iter().map(|role| self.of(*role)).collect();
-                let conditioning = Conditioning::cat(parts);
-                self.batched = Some((branches.to_vec(), conditioning.clone()));
-                conditioning
-            }
-        }
-    }
-
-    fn of(&self, role: PromptRole) -> Conditioning<B> {
-        match (role, &self.negative) {
-            (PromptRole::Negative, Some(negative)) => negative.clone(),
-            _ => self.positive.clone(),
-        }
     }
 }

@@ -9,7 +9,7 @@ use sd_nn::{
     checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters, tables},
 };
 
-use super::load_weights;
+use super::{check_weights, load_weights};
 use crate::{
     Conditioning, Error,
     component::{TextEncoder, TextInput},
@@ -28,6 +28,18 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
         Self { tokenizer, model }
     }
 
+    /// The module of a directory, with weights that are drawn at their first use.
+    fn module(text_encoder: &Path, device: &B::Device) -> Result<ClipTextModel<B>, Error> {
+        let config = ClipTextConfig::open(text_encoder.join("config.json"))?;
+        config.init::<B>(device).map_err(|error| Error::component("text_encoder", error))
+    }
+
+    /// Compares a directory's weights with its configuration.
+    pub(crate) fn check(text_encoder: &Path) -> Result<(), Error> {
+        let model = Self::module(text_encoder, &B::Device::default())?;
+        Ok(check_weights::<B, _>(&model, text_encoder, tables::clip_text)?)
+    }
+
     /// Loads a `tokenizer` and a `text_encoder` directory.
     ///
     /// # Errors
@@ -40,19 +52,12 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
         variant: Option<&str>,
     ) -> Result<Self, Error> {
         let tokenizer = ClipTokenizer::from_dir(tokenizer)?;
-        let failed = |error| Error::component("text_encoder", error);
-        let config = ClipTextConfig::open(text_encoder.join("config.json"))?;
-        let length = tokenizer.max_length().min(config.max_position_embeddings);
+        let model = Self::module(text_encoder, device)?;
+        let length = tokenizer.max_length().min(model.config().max_position_embeddings);
         let tokenizer = tokenizer.with_max_length(length)?;
-        let model = config.init::<B>(device).map_err(failed)?;
         let model =
             load_weights::<B, _>(model, text_encoder, precision, variant, tables::clip_text)?;
         Ok(Self::new(tokenizer, model))
-    }
-
-    /// Width of the token features.
-    pub fn width(&self) -> usize {
-        self.model.config().hidden_size
     }
 
     /// The tokenizer.
@@ -67,6 +72,10 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
 }
 
 impl<B: DiffusionBackend> TextEncoder<B> for ClipEncoder<B> {
+    fn width(&self) -> Option<usize> {
+        Some(self.model.config().hidden_size)
+    }
+
     fn encode(&self, input: &TextInput<'_>) -> Result<Conditioning<B>, Error> {
         let encoded = input.prompts.iter().map(|prompt| Ok(self.tokenizer.encode(prompt)?.ids));
         let ids = encoded.collect::<Result<Vec<_>, Error>>()?;

@@ -10,12 +10,25 @@ use burn::module::Module;
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision,
-    checkpoint::{CheckpointError, KeyTable, LoadOptions, WeightSource, load_module, open_weights},
+    checkpoint::{
+        CheckpointError, KeyTable, LoadOptions, WeightSource, check_module, load_module,
+        open_weights,
+    },
 };
 
 pub use clip::ClipEncoder;
 pub use unet::UNetDenoiser;
 pub use vae::VaeCodec;
+
+/// Compares the headers of the weights in a component's directory with its module.
+fn check_weights<B: DiffusionBackend, M: Module<B>>(
+    module: &M,
+    directory: &Path,
+    table: impl Fn(&dyn WeightSource) -> KeyTable,
+) -> Result<(), CheckpointError> {
+    let source = open_weights(directory, None)?;
+    check_module::<B, M>(module, source.as_ref(), &table(source.as_ref())).map(drop)
+}
 
 /// Loads the weights in a component's directory into its module.
 fn load_weights<B: DiffusionBackend, M: Module<B>>(

@@ -11,7 +11,7 @@ use sd_nn::{
 };
 use sd_unet::{UNet2DConditionModel, UNetConfig, UNetInput};
 
-use super::load_weights;
+use super::{check_weights, load_weights};
 use crate::{
     Error,
     component::{Denoiser, DenoiserInput},
@@ -32,6 +32,19 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
         Self { model }
     }
 
+    /// The module of a directory, with weights that are drawn at their first use.
+    fn module(directory: &Path, device: &B::Device) -> Result<UNet2DConditionModel<B>, Error> {
+        let failed = |error| Error::component("unet", error);
+        let config = UNetConfig::open(directory.join("config.json")).map_err(failed)?;
+        config.init::<B>(device).map_err(failed)
+    }
+
+    /// Compares a directory's weights with its configuration.
+    pub(crate) fn check(directory: &Path) -> Result<(), Error> {
+        let model = Self::module(directory, &B::Device::default())?;
+        Ok(check_weights::<B, _>(&model, directory, own_names)?)
+    }
+
     /// Loads a `unet` directory.
     ///
     /// # Errors
@@ -42,9 +55,7 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
         precision: Precision,
         variant: Option<&str>,
     ) -> Result<Self, Error> {
-        let failed = |error| Error::component("unet", error);
-        let config = UNetConfig::open(directory.join("config.json")).map_err(failed)?;
-        let model = config.init::<B>(device).map_err(failed)?;
+        let model = Self::module(directory, device)?;
         Ok(Self::new(load_weights::<B, _>(model, directory, precision, variant, own_names)?))
     }
 
@@ -100,9 +111,8 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         unet_input.guidance_condition = self
             .guidance_condition(input.guidance_scale, &device)
             .map(|condition| condition.repeat_dim(0, batch));
-        unet_input.residuals = input
-            .residuals
-            .map(|residuals| sd_unet::Residuals { down: residuals.down, mid: residuals.mid });
+        unet_input.residuals =
+            input.residuals.map(|residuals| sd_unet::Residuals::new(residuals.down, residuals.mid));
         let output = self.model.forward(unet_input);
         Ok(output.map_err(|error| Error::component("unet", error))?.cast(DType::F32))
     }

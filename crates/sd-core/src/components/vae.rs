@@ -10,7 +10,7 @@ use sd_nn::{
 };
 use sd_vae::{AutoencoderKL, AutoencoderKLConfig};
 
-use super::load_weights;
+use super::{check_weights, load_weights};
 use crate::{
     Error,
     component::{LatentCodec, PosteriorDraw},
@@ -28,6 +28,21 @@ impl<B: DiffusionBackend> VaeCodec<B> {
         Self { model }
     }
 
+    /// The module of a directory, with weights that are drawn at their first use.
+    fn module(directory: &Path, device: &B::Device) -> Result<AutoencoderKL<B>, Error> {
+        let config = AutoencoderKLConfig::open(directory.join("config.json"))?;
+        if config.out_channels != 3 {
+            return Err(Error::ImageChannels { found: config.out_channels });
+        }
+        config.init::<B>(device).map_err(|error| Error::component("vae", error))
+    }
+
+    /// Compares a directory's weights with its configuration.
+    pub(crate) fn check(directory: &Path) -> Result<(), Error> {
+        let model = Self::module(directory, &B::Device::default())?;
+        Ok(check_weights::<B, _>(&model, directory, tables::vae)?)
+    }
+
     /// Loads a `vae` directory.
     ///
     /// # Errors
@@ -38,9 +53,7 @@ impl<B: DiffusionBackend> VaeCodec<B> {
         precision: Precision,
         variant: Option<&str>,
     ) -> Result<Self, Error> {
-        let config = AutoencoderKLConfig::open(directory.join("config.json"))?;
-        let failed = |error| Error::component("vae", error);
-        let model = config.init::<B>(device).map_err(failed)?;
+        let model = Self::module(directory, device)?;
         let model = load_weights::<B, _>(model, directory, precision, variant, tables::vae)?;
         Ok(Self::new(model))
     }

@@ -48,7 +48,7 @@ impl From<Vec<u64>> for Seeds {
 /// assert_eq!(request.guidance_scale, 7.5);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TextToImage {
     /// What is wanted: one prompt, or several. Empty ones are fine.
@@ -79,7 +79,7 @@ pub struct TextToImage {
     #[serde(with = "named::option")]
     pub scheduler: Option<SchedulerKind>,
     /// Unit-variance noise to start from, in place of the seeds' first draw.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latents: Option<Latents>,
 }
 
@@ -270,5 +270,16 @@ mod tests {
         let short =
             serde_json::from_str::<TextToImage>(r#"{"prompts": ["a"], "seeds": 3}"#).unwrap();
         assert_eq!(short, TextToImage::new("a").seed(3));
+        let latents = Latents::new([1, 1, 1, 2], vec![0.5, -1.25]).unwrap();
+        let request = request.latents(latents);
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<TextToImage>(&text).unwrap(), request);
+        for typo in [
+            r#"{"prompt": "a"}"#,
+            r#"{"guidence_scale": 3}"#,
+            r#"{"latents": {"shape": [1, 1, 1, 2], "values": [1]}}"#,
+        ] {
+            assert!(serde_json::from_str::<TextToImage>(typo).is_err(), "{typo}");
+        }
     }
 }

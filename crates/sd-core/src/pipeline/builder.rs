@@ -1,0 +1,100 @@
+//! Pipelines of given parts.
+
+use std::sync::Arc;
+
+use sd_kernels::DiffusionBackend;
+use sd_schedulers::Scheduler;
+
+use super::{Parts, Pipeline};
+use crate::{
+    Error, ModelError,
+    component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
+    guidance::ClassifierFree,
+};
+
+/// Assembles a [`Pipeline`] of parts that are given instead of loaded.
+pub struct PipelineBuilder<B: DiffusionBackend> {
+    text_encoder: Option<Arc<dyn TextEncoder<B>>>,
+    denoiser: Option<Arc<dyn Denoiser<B>>>,
+    vae: Option<Arc<dyn LatentCodec<B>>>,
+    scheduler: Option<Arc<dyn Scheduler>>,
+    guidance: Arc<dyn Guidance<B>>,
+    hooks: Vec<Arc<dyn Hook<B>>>,
+    device: B::Device,
+}
+
+impl<B: DiffusionBackend> Default for PipelineBuilder<B> {
+    fn default() -> Self {
+        Self {
+            text_encoder: None,
+            denoiser: None,
+            vae: None,
+            scheduler: None,
+            guidance: Arc::new(ClassifierFree),
+            hooks: Vec::new(),
+            device: B::Device::default(),
+        }
+    }
+}
+
+impl<B: DiffusionBackend> PipelineBuilder<B> {
+    /// Gives the text encoder.
+    pub fn text_encoder(mut self, text_encoder: impl TextEncoder<B> + 'static) -> Self {
+        self.text_encoder = Some(Arc::new(text_encoder));
+        self
+    }
+
+    /// Gives the denoiser.
+    pub fn denoiser(mut self, denoiser: impl Denoiser<B> + 'static) -> Self {
+        self.denoiser = Some(Arc::new(denoiser));
+        self
+    }
+
+    /// Gives the autoencoder.
+    pub fn vae(mut self, vae: impl LatentCodec<B> + 'static) -> Self {
+        self.vae = Some(Arc::new(vae));
+        self
+    }
+
+    /// Gives the sampler.
+    pub fn scheduler(mut self, scheduler: impl Scheduler + 'static) -> Self {
+        self.scheduler = Some(Arc::new(scheduler));
+        self
+    }
+
+    /// Gives the guidance. Default: [`ClassifierFree`].
+    pub fn guidance(mut self, guidance: impl Guidance<B> + 'static) -> Self {
+        self.guidance = Arc::new(guidance);
+        self
+    }
+
+    /// Adds a hook; hooks are called in the order in which they were added.
+    pub fn hook(mut self, hook: impl Hook<B> + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// Says on which device the parts are. Default: the backend's default device.
+    pub fn device(mut self, device: B::Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Assembles the pipeline.
+    ///
+    /// # Errors
+    /// When a part was not given, or denoiser and autoencoder have latents of different channels.
+    pub fn build(self) -> Result<Pipeline<B>, Error> {
+        let text_encoder = self.text_encoder.ok_or(ModelError::NotGiven("text encoder"))?;
+        let denoiser = self.denoiser.ok_or(ModelError::NotGiven("denoiser"))?;
+        let vae = self.vae.ok_or(ModelError::NotGiven("vae"))?;
+        let scheduler = self.scheduler.ok_or(ModelError::NotGiven("scheduler"))?;
+        Ok(Pipeline {
+            parts: Parts { text_encoder, denoiser, vae }.checked()?,
+            scheduler,
+            guidance: self.guidance,
+            hooks: self.hooks,
+            device: self.device,
+        })
+    }
+}

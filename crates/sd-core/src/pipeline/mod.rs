@@ -1,0 +1,251 @@
+//! The pipeline: components that belong together, and the runs that are made with them.
+
+mod builder;
+mod options;
+mod parts;
+
+use std::{fmt, path::Path, sync::Arc};
+
+use image::RgbImage;
+use sd_kernels::DiffusionBackend;
+use sd_nn::checkpoint::{AnyTensor, ParameterView};
+use sd_schedulers::{BatchGenerator, NoiseGenerator, Plan, PlanRequest, Scheduler, normal};
+
+use crate::{
+    Error, ModelError, Seeds, TextToImage,
+    component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
+    loading,
+    prompts::Prompts,
+    run::Run,
+};
+
+pub use builder::PipelineBuilder;
+pub use options::LoadOptions;
+pub(crate) use parts::Parts;
+
+/// Makes a parameter's new value from the name of its component, its path and its old value.
+pub type PipelineParameterMap<'a, B> = dyn FnMut(&str, &str, AnyTensor<B>) -> AnyTensor<B> + 'a;
+
+/// Makes images. Cheap to clone, and shared by any number of threads: a run takes nothing from it but weights.
+///
+/// ```no_run
+/// use sd_core::{backend::Cpu, Pipeline, TextToImage};
+///
+/// # fn main() -> Result<(), sd_core::Error> {
+/// let pipeline = Pipeline::<Cpu>::from_pretrained("models/stable-diffusion-v1-5", &Default::default())?;
+/// let request = TextToImage::new("a lighthouse at dusk").steps(25).seed(42);
+/// let image = pipeline.generate(&request)?.remove(0);
+///
+/// // Or step by step:
+/// let mut run = pipeline.run(&request)?;
+/// for step in run.by_ref() {
+///     let step = step?;
+///     eprintln!("{}/{}", step.index + 1, step.total);
+/// }
+/// let images = run.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Pipeline<B: DiffusionBackend> {
+    parts: Parts<B>,
+    scheduler: Arc<dyn Scheduler>,
+    guidance: Arc<dyn Guidance<B>>,
+    hooks: Vec<Arc<dyn Hook<B>>>,
+    device: B::Device,
+}
+
+impl<B: DiffusionBackend> Pipeline<B> {
+    /// Loads a model directory in diffusers' layout: `model_index.json` and a directory for each component.
+    ///
+    /// # Errors
+    /// When it is no such directory, a component is missing or of an unknown class, a file is broken, or the backend lacks
+    /// a precision.
+    pub fn from_pretrained(
+        directory: impl AsRef<Path>,
+        options: &LoadOptions<B>,
+    ) -> Result<Self, Error> {
+        loading::load(directory.as_ref(), options)
+    }
+
+    /// Assembles a pipeline of given parts.
+    pub fn builder() -> PipelineBuilder<B> {
+        PipelineBuilder::default()
+    }
+
+    /// Makes images.
+    ///
+    /// # Errors
+    /// When the request makes no sense, or not for this model, or the device fails.
+    pub fn generate(&self, request: &TextToImage) -> Result<Vec<RgbImage>, Error> {
+        self.run(request)?.finish()
+    }
+
+    /// Starts a run: encodes the prompts and draws the noise.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn run(&self, request: &TextToImage) -> Result<Run<B>, Error> {
+        request.validate()?;
+        let plan = self.plan(request)?;
+        let shape = self.latent_shape(request)?;
+        if let Some(latents) = &request.latents {
+            latents.check(shape)?;
+        }
+        let mut noise = generator(request);
+        let latents = match &request.latents {
+            Some(latents) => latents.to_tensor(&self.device),
+            None => normal(noise.as_mut(), shape, &self.device),
+        };
+        let latents = latents.mul_scalar(plan.init_noise_sigma());
+        let mut run = Run {
+            parts: self.parts.clone(),
+            sampler: sd_schedulers::Run::new(&plan, latents),
+            noise,
+            guidance: self.guidance.clone(),
+            hooks: self.hooks.clone(),
+            prompts: Prompts::new(self.parts.text_encoder.clone(), request),
+            guidance_scale: request.guidance_scale,
+            guidance_rescale: request.guidance_rescale,
+            failed: None,
+        };
+        run.encode_prompts()?;
+        Ok(run)
+    }
+
+    /// The same pipeline with another sampler; weights are shared.
+    pub fn with_scheduler(mut self, scheduler: impl Scheduler + 'static) -> Self {
+        self.scheduler = Arc::new(scheduler);
+        self
+    }
+
+    /// The same pipeline with another guidance; weights are shared.
+    pub fn with_guidance(mut self, guidance: impl Guidance<B> + 'static) -> Self {
+        self.guidance = Arc::new(guidance);
+        self
+    }
+
+    /// The same pipeline with one more hook; weights are shared.
+    pub fn with_hook(mut self, hook: impl Hook<B> + 'static) -> Self {
+        self.hooks.push(Arc::new(hook));
+        self
+    }
+
+    /// The same pipeline with another text encoder, which may be that of another pipeline; all weights are shared.
+    ///
+    /// # Errors
+    /// When its features have another width than the denoiser wants.
+    pub fn with_text_encoder(
+        mut self,
+        text_encoder: Arc<dyn TextEncoder<B>>,
+    ) -> Result<Self, Error> {
+        self.parts = Parts { text_encoder, ..self.parts }.checked()?;
+        Ok(self)
+    }
+
+    /// The same pipeline with another denoiser, which may be that of another pipeline; all weights are shared.
+    ///
+    /// # Errors
+    /// When it does not fit the text encoder or the autoencoder.
+    pub fn with_denoiser(mut self, denoiser: Arc<dyn Denoiser<B>>) -> Result<Self, Error> {
+        self.parts = Parts { denoiser, ..self.parts }.checked()?;
+        Ok(self)
+    }
+
+    /// The same pipeline with another autoencoder, which may be that of another pipeline; all weights are shared.
+    ///
+    /// # Errors
+    /// When its latents have another number of channels than the denoiser's.
+    pub fn with_vae(mut self, vae: Arc<dyn LatentCodec<B>>) -> Result<Self, Error> {
+        self.parts = Parts { vae, ..self.parts }.checked()?;
+        Ok(self)
+    }
+
+    /// The text encoder.
+    pub fn text_encoder(&self) -> &Arc<dyn TextEncoder<B>> {
+        &self.parts.text_encoder
+    }
+
+    /// The denoiser.
+    pub fn denoiser(&self) -> &Arc<dyn Denoiser<B>> {
+        &self.parts.denoiser
+    }
+
+    /// The autoencoder.
+    pub fn vae(&self) -> &Arc<dyn LatentCodec<B>> {
+        &self.parts.vae
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+
+    /// The model's own sampler.
+    pub fn scheduler(&self) -> &dyn Scheduler {
+        self.scheduler.as_ref()
+    }
+
+    /// Width and height of the images that a request makes which does not say.
+    pub fn default_size(&self) -> [usize; 2] {
+        let [height, width] = self.parts.denoiser.sample_size();
+        let factor = self.parts.vae.factor();
+        [width.saturating_mul(factor), height.saturating_mul(factor)]
+    }
+
+    /// Visits every parameter, with the name of its component: `text_encoder`, `unet` or `vae`.
+    pub fn visit_parameters(&self, visit: &mut dyn FnMut(&str, ParameterView<'_, B>)) {
+        let Parts { text_encoder, denoiser, vae } = &self.parts;
+        text_encoder.visit_parameters(&mut |view| visit("text_encoder", view));
+        denoiser.visit_parameters(&mut |view| visit("unet", view));
+        vae.visit_parameters(&mut |view| visit("vae", view));
+    }
+
+    /// Replaces parameters, given the name of the component, the path and the value of each.
+    ///
+    /// # Errors
+    /// When weights are in use by another pipeline or by a run, or a replacement has another shape.
+    pub fn map_parameters(&mut self, map: &mut PipelineParameterMap<'_, B>) -> Result<(), Error> {
+        let Parts { text_encoder, denoiser, vae } = &mut self.parts;
+        let parts = (Arc::get_mut(text_encoder), Arc::get_mut(denoiser), Arc::get_mut(vae));
+        let (Some(text_encoder), Some(denoiser), Some(vae)) = parts else {
+            return Err(ModelError::InUse.into());
+        };
+        text_encoder.map_parameters(&mut |path, value| map("text_encoder", path, value))?;
+        denoiser.map_parameters(&mut |path, value| map("unet", path, value))?;
+        vae.map_parameters(&mut |path, value| map("vae", path, value))?;
+        Ok(())
+    }
+
+    fn plan(&self, request: &TextToImage) -> Result<Plan, Error> {
+        let plan = PlanRequest::new(request.steps).eta(request.eta);
+        Ok(match request.scheduler {
+            Some(kind) => kind.with_config_of(self.scheduler.config())?.plan(&plan)?,
+            None => self.scheduler.plan(&plan)?,
+        })
+    }
+
+    fn latent_shape(&self, request: &TextToImage) -> Result<[usize; 4], Error> {
+        let factor = self.parts.vae.factor();
+        let [width, height] = request.checked_size(self.default_size(), factor)?;
+        let channels = self.parts.denoiser.latent_channels();
+        Ok([request.batch_size(), channels, height / factor, width / factor])
+    }
+}
+
+fn generator(request: &TextToImage) -> Box<dyn NoiseGenerator> {
+    match &request.seeds {
+        Seeds::Batch(seed) => request.generator.seeded(*seed),
+        Seeds::PerImage(seeds) => Box::new(BatchGenerator::seeded(request.generator, seeds)),
+    }
+}
+
+impl<B: DiffusionBackend> fmt::Debug for Pipeline<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("scheduler", &self.scheduler)
+            .field("device", &self.device)
+            .field("hooks", &self.hooks.len())
+            .finish_non_exhaustive()
+    }
+}
