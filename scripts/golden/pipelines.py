@@ -142,6 +142,23 @@ def generators(request: dict):
     return None if request["seed"] is None else torch.Generator("cpu").manual_seed(request["seed"])
 
 
+def call(pipeline: StableDiffusionPipeline, request: dict, **others):
+    """The pipeline's call for a request."""
+    return pipeline(
+        prompt=request["prompt"],
+        negative_prompt=request["negative_prompt"],
+        num_inference_steps=request["steps"],
+        guidance_scale=request["guidance_scale"],
+        guidance_rescale=request["guidance_rescale"],
+        width=request["width"],
+        height=request["height"],
+        num_images_per_prompt=request["images_per_prompt"],
+        clip_skip=request["clip_skip"],
+        eta=request["eta"],
+        **others,
+    )
+
+
 def execute(name: str, request: dict, pipeline: StableDiffusionPipeline) -> dict[str, torch.Tensor]:
     """One run with everything worth comparing."""
     tensors, draws, latents, embeds = {}, [], [], {}
@@ -159,17 +176,9 @@ def execute(name: str, request: dict, pipeline: StableDiffusionPipeline) -> dict
         return values
 
     with recorded_noise(draws), mock.patch.object(pipeline, "encode_prompt", keep_embeds):
-        images = pipeline(
-            prompt=request["prompt"],
-            negative_prompt=request["negative_prompt"],
-            num_inference_steps=request["steps"],
-            guidance_scale=request["guidance_scale"],
-            guidance_rescale=request["guidance_rescale"],
-            width=request["width"],
-            height=request["height"],
-            num_images_per_prompt=request["images_per_prompt"],
-            clip_skip=request["clip_skip"],
-            eta=request["eta"],
+        images = call(
+            pipeline,
+            request,
             generator=generators(request),
             latents=tensors.get("input.latents"),
             output_type="np",
@@ -206,6 +215,28 @@ def widen(pipeline: StableDiffusionPipeline) -> None:
     pipeline.unet.forward = wide
 
 
+def half_error(request: dict, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> float:
+    """How far diffusers itself is from the f32 run when it computes in 16 bits, given the same noise."""
+    pipeline = load(request).to(dtype)
+    draws = [tensors[key] for key in sorted(tensors, key=step_of) if key.startswith(("input.noise", "input.step_noise"))]
+
+    def replay(*_args, **_kwargs):
+        return draws.pop(0).to(dtype)
+
+    with contextlib.ExitStack() as stack:
+        for module in (pipeline_module, ddim_module, ancestral_module):
+            stack.enter_context(mock.patch.object(module, "randn_tensor", replay))
+        given = tensors.get("input.latents")
+        latents = call(pipeline, request, generator=None, output_type="latent", latents=None if given is None else given.to(dtype))
+    return relative_error(latents.images.float(), tensors["output.latents"])
+
+
+def step_of(key: str) -> int:
+    """Order of the draws: the first noise, then that of the steps."""
+    last = key.rsplit(".", 1)[-1]
+    return int(last) if last.isdigit() else -1
+
+
 def plain_value(key: str, value) -> bool:
     """Whether a configuration entry can stand in JSON; diffusers writes its default of minus infinity there too."""
     return key != "_use_default_values" and value not in (float("inf"), float("-inf"))
@@ -226,6 +257,8 @@ def write_case(name: str, changes: dict) -> None:
         raise AssertionError(f"{name}: f32 is {error} from f64")
     save_tensors(f"pipeline_{name}.safetensors", tensors)
     report = {**request, "scheduler_config": scheduler, "timesteps": timesteps, "f32_error": error}
+    for key, dtype in (("f16_error", torch.float16), ("bf16_error", torch.bfloat16)):
+        report[key] = half_error(request, tensors, dtype)
     save_json(f"pipeline_{name}.json", report)
 
 

@@ -121,6 +121,9 @@ fn an_error_ends_the_run() {
     assert!(run.next().unwrap().is_ok());
     assert_eq!(run.next().unwrap().unwrap_err().to_string(), "hook: enough");
     assert!(run.next().is_none() && run.len() == 0);
+    // Half-denoised latents are no result.
+    assert!(matches!(run.finish_latents(), Err(sd_core::Error::RunFailed { index: 1 })));
+    assert!(run.finish().is_err());
 }
 
 /// Negative and positive in turns.

@@ -37,7 +37,7 @@ fn four_threads_share_a_pipeline() {
 fn wgpu_four_threads_share_a_pipeline() {
     match sd_core::backend::wgpu_available() {
         Ok(()) => check::<sd_core::backend::Wgpu>(Default::default()),
-        Err(error) => println!("skipped: {error}"),
+        Err(error) => crate::common::skip("wgpu", &error),
     }
 }
 
@@ -46,6 +46,6 @@ fn wgpu_four_threads_share_a_pipeline() {
 fn cuda_four_threads_share_a_pipeline() {
     match sd_core::backend::cuda_available() {
         Ok(()) => check::<sd_core::backend::Cuda>(Default::default()),
-        Err(error) => println!("skipped: {error}"),
+        Err(error) => crate::common::skip("cuda", &error),
     }
 }

@@ -56,6 +56,16 @@ pub(crate) struct Case {
     clip_skip: Option<usize>,
     eta: f64,
     initial_latents: bool,
+    /// Relative L2 of the final latents of diffusers itself, computing in 16 bits.
+    pub(crate) f16_error: f64,
+    pub(crate) bf16_error: f64,
+}
+
+/// Says why a backend's test does not run, or fails where it has to: `SD_TEST_REQUIRE` names backends, as in `wgpu,cuda`.
+pub(crate) fn skip(backend: &str, why: &dyn std::fmt::Display) {
+    let required = std::env::var("SD_TEST_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name == backend), "{backend} is required: {why}");
+    println!("skipped: {why}");
 }
 
 impl Case {
