@@ -148,6 +148,8 @@ mod gpu_cuda {
 
     #[test]
     fn cuda_bf16() {
-        hold_cuda(DType::BF16, Tolerances::of(DType::BF16));
+        // The default body rounds a product to its 8 bits before the epilogue, whose sums may cancel: 1.8e-2 in one case.
+        let tolerances = Tolerances::of(DType::BF16);
+        hold_cuda(DType::BF16, Tolerances { product: 2e-2, ..tolerances });
     }
 }
