@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{activate, widen};
+use super::{activate, vectors::with_vector, widen};
 use crate::{Epilogue, Gate};
 
 /// See [`DiffusionBackend::fused_epilogue`](crate::DiffusionBackend::fused_epilogue).
@@ -14,10 +14,10 @@ pub fn epilogue<B: Backend>(input: Tensor<B, 3>, epilogue: Epilogue<B, 3>) -> Te
     let channels = input.dims()[2];
     let mut x = widen(input);
     if let Some(bias) = epilogue.bias {
-        x = x + widen(bias).unsqueeze();
+        x = with_vector(x, widen(bias).unsqueeze(), |x, bias| x + bias);
     }
     if let Some(channel_add) = epilogue.channel_add {
-        x = x + widen(channel_add.to_tensor(channels)).unsqueeze_dim(1);
+        x = with_vector(x, widen(channel_add.to_tensor(channels)), |x, summand| x + summand);
     }
     let x = match (epilogue.gate, epilogue.activation) {
         (Gate::None, None) => x,
@@ -32,7 +32,7 @@ pub fn epilogue<B: Backend>(input: Tensor<B, 3>, epilogue: Epilogue<B, 3>) -> Te
     let x = match epilogue.channel_mul {
         Some(factors) => {
             let channels = x.dims()[2];
-            x * widen(factors.to_tensor(channels)).unsqueeze_dim(1)
+            with_vector(x, widen(factors.to_tensor(channels)), |x, factor| x * factor)
         }
         None => x,
     };

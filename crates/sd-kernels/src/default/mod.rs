@@ -7,9 +7,11 @@
 
 mod activation;
 mod attention;
+mod differentiable;
 mod elementwise;
 mod norm;
 mod product;
+mod vectors;
 
 use burn::tensor::{DType, Tensor, backend::Backend};
 
@@ -17,6 +19,7 @@ pub use activation::activate;
 pub use attention::attention;
 #[cfg(feature = "testing")]
 pub(crate) use attention::attention_in_chunks;
+pub use differentiable::{conv2d_by_columns, linear_by_samples};
 pub use elementwise::{epilogue, linear_combination};
 pub use norm::{group_norm, layer_norm, rms_norm};
 pub use product::{conv2d, linear, materialise};

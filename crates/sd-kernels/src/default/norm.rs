@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::{activate, materialise, widen};
+use super::{activate, materialise, vectors::with_vector, widen};
 use crate::{Affine, ConvInput, GroupNormOptions, LayerNormOptions, Modulation};
 
 /// See [`DiffusionBackend::fused_group_norm`](crate::DiffusionBackend::fused_group_norm).
@@ -10,13 +10,15 @@ pub fn group_norm<B: Backend>(input: ConvInput<B>, options: GroupNormOptions<B>)
     let input = materialise(input);
     let dtype = input.dtype();
     let [batch, height, width, channels] = input.dims();
-    let (pixels, groups) = (height * width, options.groups);
+    let groups = options.groups;
 
-    let x = widen(input).reshape([batch, pixels, groups, channels / groups]);
-    let mean = x.clone().mean_dim(1).mean_dim(3);
-    let centred = x - mean;
-    let variance = (centred.clone() * centred.clone()).mean_dim(1).mean_dim(3);
-    let x = (centred / (variance + options.eps).sqrt()).reshape([batch, pixels, channels]);
+    // Axis by axis: CubeCL 0.10 sums along one axis with one thread for each result.
+    let mean = |x: Tensor<B, 5>| x.mean_dim(1).mean_dim(2).mean_dim(4);
+    let x = widen(input).reshape([batch, height, width, groups, channels / groups]);
+    let centred = x.clone() - mean(x);
+    let variance = mean(centred.clone() * centred.clone());
+    let x = centred / (variance + options.eps).sqrt();
+    let x = x.reshape([batch, height * width, channels]);
 
     let mut x = modulate(x, options.affine, options.modulation);
     if let Some(activation) = options.activation {
@@ -50,14 +52,19 @@ fn modulate<B: Backend>(
     modulation: Option<Modulation<B>>,
 ) -> Tensor<B, 3> {
     let x = match affine {
-        Some(affine) => x * widen(affine.weight).unsqueeze() + widen(affine.bias).unsqueeze(),
+        Some(affine) => {
+            let x = with_vector(x, widen(affine.weight).unsqueeze(), |x, factor| x * factor);
+            with_vector(x, widen(affine.bias).unsqueeze(), |x, summand| x + summand)
+        }
         None => x,
     };
     match modulation {
         Some(modulation) => {
             let channels = x.dims()[2];
-            let scale = widen(modulation.scale.to_tensor(channels)).unsqueeze_dim(1) + 1.0;
-            x * scale + widen(modulation.shift.to_tensor(channels)).unsqueeze_dim(1)
+            let scale = widen(modulation.scale.to_tensor(channels)) + 1.0;
+            let shift = widen(modulation.shift.to_tensor(channels));
+            let x = with_vector(x, scale, |x, factor| x * factor);
+            with_vector(x, shift, |x, summand| x + summand)
         }
         None => x,
     }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend, module, ops::ConvOptions};
 
-use super::{epilogue as apply, widen};
-use crate::{Conv2dOptions, ConvInput, Epilogue, Padding, Weight, conv::nearest_index};
+use super::{differentiable::padded, epilogue as apply, widen};
+use crate::{Conv2dOptions, ConvInput, Epilogue, Weight, conv::nearest_index};
 
 /// See [`DiffusionBackend::fused_linear`](crate::DiffusionBackend::fused_linear).
 pub fn linear<B: Backend>(
@@ -33,12 +33,11 @@ pub fn conv2d<B: Backend>(
     let weight = widen(weight.to_dense(&input.device()));
     let Conv2dOptions { stride, padding } = options;
 
-    let image = input.permute([0, 3, 1, 2]);
-    let (image, symmetric) = if padding.is_symmetric() {
-        (image, [padding.top, padding.left])
-    } else {
-        (padded(image, padding), [0, 0])
+    let (image, symmetric) = match padding.is_symmetric() {
+        true => (input, [padding.top, padding.left]),
+        false => (padded(input, padding), [0, 0]),
     };
+    let image = image.permute([0, 3, 1, 2]);
     let geometry = ConvOptions::new([stride, stride], symmetric, [1, 1], 1);
     let output = module::conv2d(image, weight.permute([0, 3, 1, 2]), None, geometry);
 
@@ -48,16 +47,6 @@ pub fn conv2d<B: Backend>(
     let rows = output.reshape([batch, height * width, channels]);
     let output = apply(rows, epilogue.reshape([batch, height * width, out]));
     output.reshape([batch, height, width, out]).cast(dtype)
-}
-
-/// A `[batch, channels, height, width]` image with zeros around it. Burn 0.21's own `pad` makes them in the device's default
-/// dtype, whatever that of the image.
-fn padded<B: Backend>(image: Tensor<B, 4>, padding: Padding) -> Tensor<B, 4> {
-    let [batch, channels, height, width] = image.dims();
-    let Padding { top, left, bottom, right } = padding;
-    let shape = [batch, channels, top + height + bottom, left + width + right];
-    let zeros = Tensor::zeros(shape, (&image.device(), image.dtype()));
-    zeros.slice_assign([0..batch, 0..channels, top..top + height, left..left + width], image)
 }
 
 /// The concatenated and upsampled image that a [`ConvInput`] stands for.
