@@ -9,6 +9,7 @@
 //!
 //! Files come from strangers: every length, offset, shape and name is checked before it is used.
 
+mod any_tensor;
 mod convert;
 mod discover;
 mod error;
@@ -38,6 +39,7 @@ pub mod tables;
 mod tests;
 mod writer;
 
+pub use any_tensor::AnyTensor;
 pub use discover::{FoundWeights, WeightFiles, find_weights, open_weights};
 pub use error::CheckpointError;
 pub use foreign::ForeignFormat;
@@ -46,7 +48,7 @@ pub use header_problem::HeaderProblem;
 pub use key_table::{KeyRule, KeyRuleError, KeyTable, NotBijective};
 pub use load_module::{LoadOptions, check_module, load_module};
 pub use parameter_mapping::{ParameterError, ParameterMap, map_parameters};
-pub use parameters::{AnyTensor, ParameterView, Parameters, visit_parameters};
+pub use parameters::{ParameterView, Parameters, visit_parameters};
 pub use report::{LoadReport, MisShapedTensor, MissingTensor, UnexpectedTensor};
 /// Element types of files.
 pub use safetensors::Dtype as FileDtype;

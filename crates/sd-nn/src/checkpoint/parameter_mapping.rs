@@ -100,7 +100,7 @@ impl<B: Backend> Replacer<'_, '_, B> {
                 }));
             }
             // A leaf of its own: a parameter has no history to be differentiated through.
-            let new = Tensor::from_primitive(new.primitive).detach();
+            let new = Tensor::from_primitive(new.into_primitive()).detach();
             Ok(new.set_require_grad(old.is_require_grad()))
         }))
         .unwrap_or_else(|panic| Err(Stopped::Panicked(panic)))

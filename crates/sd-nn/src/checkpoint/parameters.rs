@@ -2,12 +2,10 @@
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
-    tensor::{
-        DType, FloatDType, Tensor, TensorData, TensorMetadata, TensorPrimitive, backend::Backend,
-    },
+    tensor::{DType, Tensor, backend::Backend},
 };
 
-use super::{ParameterError, ParameterMap, path::ModulePath};
+use super::{AnyTensor, ParameterError, ParameterMap, path::ModulePath};
 
 /// A component whose parameters can be visited and replaced by path: what LoRA, dtype changes, offload and inspection
 /// need of it.
@@ -27,70 +25,6 @@ pub trait Parameters<B: Backend>: Send + Sync {
     fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
         let _ = map;
         Ok(())
-    }
-}
-
-/// A float tensor whose rank is known at run time.
-#[derive(Debug, Clone)]
-pub struct AnyTensor<B: Backend> {
-    pub(super) primitive: TensorPrimitive<B>,
-}
-
-impl<B: Backend, const D: usize> From<Tensor<B, D>> for AnyTensor<B> {
-    fn from(tensor: Tensor<B, D>) -> Self {
-        Self { primitive: tensor.into_primitive() }
-    }
-}
-
-impl<B: Backend> AnyTensor<B> {
-    /// Shape, outermost dimension first.
-    pub fn shape(&self) -> Vec<usize> {
-        self.primitive.shape().to_vec()
-    }
-
-    /// Number of dimensions.
-    pub fn rank(&self) -> usize {
-        self.primitive.rank()
-    }
-
-    /// Element type.
-    pub fn dtype(&self) -> DType {
-        self.primitive.dtype()
-    }
-
-    /// The tensor, when its rank is `D`; else the same again.
-    ///
-    /// # Errors
-    /// This tensor, when its rank is another.
-    pub fn into_tensor<const D: usize>(self) -> Result<Tensor<B, D>, Self> {
-        if self.rank() == D { Ok(Tensor::from_primitive(self.primitive)) } else { Err(self) }
-    }
-
-    /// The same values in another float type.
-    pub fn cast(self, dtype: FloatDType) -> Self {
-        if self.dtype() == DType::from(dtype) {
-            return self;
-        }
-        Self { primitive: TensorPrimitive::Float(B::float_cast(self.primitive.tensor(), dtype)) }
-    }
-
-    /// The same values on another device.
-    pub fn to_device(self, device: &B::Device) -> Self {
-        Self {
-            primitive: TensorPrimitive::Float(B::float_to_device(self.primitive.tensor(), device)),
-        }
-    }
-
-    /// The values, read from the device.
-    ///
-    /// # Errors
-    /// What the backend says, as text.
-    pub fn try_into_data(self) -> Result<TensorData, String> {
-        let data = B::float_into_data(self.primitive.tensor());
-        match burn::tensor::try_read_sync(data) {
-            Some(data) => data.map_err(|error| error.to_string()),
-            None => Err("this platform cannot wait for the device".into()),
-        }
     }
 }
 
