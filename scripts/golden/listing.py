@@ -31,6 +31,9 @@ NOTES = {
     "tokens map says `!` (id 0) and wins. As `!` is then a special token, it is id 0 inside prompts too.",
     "layers": "Single layers and blocks. `CASE/weights/KEY` under diffusers' keys, `CASE/input`, `CASE/output`, further "
     "inputs by name (`temb`, `context`, `mask`, `condition`); numbers such as eps and groups in `layers.json`.",
+    "training": "Gradients of the models of tiny-sd1 by autograd: `grad.PARAMETER` of `sum(output * direction)`, convolutions as "
+    "`[out, kernel_h, kernel_w, in]`; of the VAE decoded from the mode of what it encoded. `adamw`: `values` and `norms` step by step, "
+    "torch's defaults at a learning rate of 0.01 behind `clip_grad_norm_` at 5.",
     "unet_": "The U-Net of the tiny repository. `input.timestep` holds one value for the batch or one for each sample. "
     "`residuals*`: additions to every skip (in the order of the skips, `conv_in`'s first) and to the mid block's output. "
     "`fp16_weights`: the inputs of `plain`, computed in f32 from the weights of tiny-sd1-fp16.",
