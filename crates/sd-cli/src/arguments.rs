@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Txt2img(Box<Txt2img>),
     /// Say what a model directory holds
     Inspect(Inspect),
+    /// Train a model as a run file says
+    Train(Train),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -106,6 +108,19 @@ pub(crate) struct Inspect {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// The run, as TOML
+    #[arg(value_name = "RUN.toml")]
+    pub(crate) run: PathBuf,
+    /// Go on from the newest state of the output directory
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// What computes
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) device: DeviceKind,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod device;
 mod error;
 mod inspect;
 mod logging;
+mod train;
 mod txt2img;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Txt2img(arguments) => txt2img::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

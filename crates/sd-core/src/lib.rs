@@ -48,7 +48,7 @@ pub use error::{Error, ModelError};
 pub use inspect::{ComponentReport, ModelReport, inspect};
 pub use latents::{Latents, LatentsError};
 pub use metadata::parameters;
-pub use output::check_writable;
+pub use output::{check_writable, write_atomically};
 pub use picture::{save_png, to_images};
 pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineParameterMap};
 pub use preview::preview;

@@ -31,9 +31,12 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
     check().map_err(Error::io("write", path))
 }
 
-/// Writes a file by a temporary one and a rename. Links are followed; what is no regular file, such as a pipe, is written
-/// to.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+/// Writes a file by a temporary one and a rename, so that it appears whole or not at all. Links are followed; what is no
+/// regular file, such as a pipe, is written to.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || match Target::of(path)? {
         Target::Device(file) => OpenOptions::new().write(true).open(file)?.write_all(bytes),
         Target::File(file) => {

@@ -1,0 +1,116 @@
+//! Pictures as a model takes them.
+
+use image::{RgbImage, imageops};
+use serde::{Deserialize, Serialize};
+
+use crate::draws::Choices;
+
+/// How pictures of any size become pictures of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Framing {
+    /// Width and height, in pixels.
+    pub size: [u32; 2],
+    /// Whether the part that is cut out of a longer picture is chosen anew each time, rather than the middle.
+    #[serde(default)]
+    pub random_crop: bool,
+    /// Whether half of the pictures are mirrored.
+    #[serde(default)]
+    pub random_flip: bool,
+}
+
+impl Framing {
+    /// The middle of each picture, at this width and height.
+    pub fn new(width: u32, height: u32) -> Self {
+        Self { size: [width, height], random_crop: false, random_flip: false }
+    }
+
+    /// Scales a picture so that it covers the size, and cuts off what is beyond.
+    pub fn apply(self, image: RgbImage, choices: &mut Choices) -> Picture {
+        let [width, height] = self.size;
+        let image = match image.dimensions() == (width, height) {
+            true => image,
+            false => self.cover(&image, choices),
+        };
+        let image = match self.random_flip && choices.chance(0.5) {
+            true => imageops::flip_horizontal(&image),
+            false => image,
+        };
+        Picture { image }
+    }
+
+    fn cover(self, image: &RgbImage, choices: &mut Choices) -> RgbImage {
+        let [width, height] = self.size;
+        let factor = f64::max(
+            f64::from(width) / f64::from(image.width().max(1)),
+            f64::from(height) / f64::from(image.height().max(1)),
+        );
+        let scaled = |side: u32, least: u32| ((f64::from(side) * factor).round() as u32).max(least);
+        let (wide, high) = (scaled(image.width(), width), scaled(image.height(), height));
+        let mut image = imageops::resize(image, wide, high, imageops::FilterType::Lanczos3);
+        let mut start = |rest: u32| match self.random_crop {
+            true => choices.below(rest as usize + 1) as u32,
+            false => rest / 2,
+        };
+        let (left, top) = (start(wide - width), start(high - height));
+        imageops::crop(&mut image, left, top, width, height).to_image()
+    }
+}
+
+/// A picture of the size that is trained on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    image: RgbImage,
+}
+
+impl Picture {
+    /// Appends its values, `[3, height, width]`, −1 to 1.
+    pub fn write_planes(&self, values: &mut Vec<f32>) {
+        for colour in 0..3 {
+            let plane = self.image.pixels().map(|pixel| f32::from(pixel.0[colour]) / 127.5 - 1.0);
+            values.extend(plane);
+        }
+    }
+
+    /// Its pixels.
+    pub fn image(&self) -> &RgbImage {
+        &self.image
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws::Draws;
+
+    fn striped(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, _| image::Rgb([(x * 255 / width) as u8, 0, 255]))
+    }
+
+    #[test]
+    fn pictures_are_covered_and_cut_in_the_middle() {
+        let mut choices = Draws::new(0).choices(0);
+        let picture = Framing::new(8, 8).apply(striped(64, 16), &mut choices);
+        assert_eq!(picture.image().dimensions(), (8, 8));
+        let red: Vec<u8> = picture.image().pixels().map(|pixel| pixel.0[0]).collect();
+        assert!(red.iter().all(|red| (80..180).contains(red)), "{red:?}");
+
+        let mut values = Vec::new();
+        picture.write_planes(&mut values);
+        assert_eq!(values.len(), 3 * 64);
+        assert!(values[64..128].iter().all(|green| *green == -1.0));
+        assert!(values[128..].iter().all(|blue| *blue == 1.0));
+    }
+
+    #[test]
+    fn flips_and_crops_follow_the_draws() {
+        let framing = Framing { random_crop: true, random_flip: true, ..Framing::new(8, 8) };
+        let pictures = |seed| -> Vec<Picture> {
+            let mut choices = Draws::new(seed).choices(0);
+            (0..8).map(|_| framing.apply(striped(64, 16), &mut choices)).collect()
+        };
+        assert_eq!(pictures(1), pictures(1));
+        assert_ne!(pictures(1)[0], pictures(1)[1]);
+    }
+}
