@@ -133,7 +133,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// # Errors
     /// When the data cannot be read, or a model refuses it. The step may then be made again.
     pub fn step(&mut self) -> Result<StepReport<B::InnerBackend>, TrainError> {
-        let (gradients, losses) = self.backward()?;
+        let Passes { gradients, sums } = self.backward()?;
         let limit = self.options.clip_norm;
         let (gradients, norm) = match limit > 0.0 {
             true => gradients.clip_norm(limit),
@@ -155,8 +155,8 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
         let report = StepReport {
             step: self.step,
             learning_rate,
-            total: losses.total,
-            terms: losses.terms,
+            total: sums.total,
+            terms: sums.terms,
             norm,
         };
         self.step += 1;
@@ -164,7 +164,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     }
 
     /// The mean gradients and losses of the passes of a step.
-    fn backward(&self) -> Result<(Gradients<B::InnerBackend>, Sums<B::InnerBackend>), TrainError> {
+    fn backward(&self) -> Result<Passes<B::InnerBackend>, TrainError> {
         let passes = self.options.accumulate.max(1);
         let share = 1.0 / passes as f64;
         let mut gradients = Gradients::default();
@@ -188,7 +188,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             });
         }
         match sums {
-            Some(sums) => Ok((gradients.scale(share), sums)),
+            Some(sums) => Ok(Passes { gradients: gradients.scale(share), sums }),
             None => unreachable!("there is at least one pass"),
         }
     }
@@ -221,6 +221,12 @@ pub(crate) fn prefix(part: &str) -> String {
 
 fn detached<B: TrainBackend>(value: &Tensor<B, 1>) -> Tensor<B::InnerBackend, 1> {
     value.clone().inner().cast(FloatDType::F32)
+}
+
+/// What the passes of a step give.
+struct Passes<I: Backend> {
+    gradients: Gradients<I>,
+    sums: Sums<I>,
 }
 
 /// Losses without their history.

@@ -17,6 +17,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokenizer = directory.join("tokenizer");
     std::fs::create_dir_all(&tokenizer)?;
     Bpe::of_world().write(&tokenizer)?;
-    World::new(1).write_folder(&directory.join("train"), Split::Train, 0..count.parse()?)?;
+    World::new(1).write_folder(directory.join("train"), Split::Train, 0..count.parse()?)?;
     Ok(())
 }

@@ -22,6 +22,9 @@ use crate::{Task, TrainError, Trainer};
 use log::Log;
 use output::Output;
 
+/// Pictures that show how far a training is, and figures by name.
+pub type Shown = (Vec<image::RgbImage>, Vec<(&'static str, f64)>);
+
 /// What a run can show and keep, beside its losses.
 pub trait Published<B: TrainBackend>: Task<B> {
     /// Writes the trained weights into a model directory in diffusers' layout, averaged ones if there are.
@@ -42,7 +45,7 @@ pub trait Published<B: TrainBackend>: Task<B> {
         &self,
         averages: Option<&crate::Ema<B::InnerBackend>>,
         validation: &Validation,
-    ) -> Result<(Vec<image::RgbImage>, Vec<(&'static str, f64)>), TrainError>;
+    ) -> Result<Shown, TrainError>;
 }
 
 /// How a run ended.

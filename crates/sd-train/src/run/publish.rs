@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::module::{AutodiffModule, Module};
-use image::RgbImage;
 use sd_core::{
     Pipeline, TextToImage,
     components::{ClipEncoder, UNetDenoiser, VaeCodec},
@@ -13,13 +12,10 @@ use sd_kernels::{DiffusionBackend, TrainBackend};
 use sd_nn::checkpoint::{Parameters, SaveModuleOptions, save_module};
 
 use super::{
-    Published, Validation,
+    Published, Shown, Validation,
     scaling::{self, scaling_factor},
 };
 use crate::{AutoencoderTask, DiffusionTask, Ema, Task, TrainError, draws::Draws, trainer::prefix};
-
-/// What comes with pictures that show how far a training is.
-type Shown = (Vec<RgbImage>, Vec<(&'static str, f64)>);
 
 /// A part with its averaged weights, if there are, without what training needs.
 fn averaged<B, M>(
