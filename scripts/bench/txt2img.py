@@ -1,8 +1,8 @@
 """Compares `sd txt2img` with diffusers on the CPU: whole processes, in turns, on the same model.
 
-    python scripts/bench/random_sd15.py /tmp/sd15
+    python scripts/bench/random_sd15.py target/sd15
     cargo build --release -p sd-cli
-    python scripts/bench/txt2img.py /tmp/sd15 --size 256 --steps 4 --rounds 3
+    python scripts/bench/txt2img.py target/sd15 --size 256 --steps 4 --rounds 3
 
 Prints the median of each stage with minimum and maximum, peak anonymous memory (RssAnon: mapped files do not count), and the
 ratio of ours to diffusers.
@@ -66,7 +66,7 @@ def main():
     commands = {
         "ours": [arguments.sd, "txt2img", "--verbose", "--model", arguments.model, "--prompt", "a lighthouse at dusk"]
         + ["--negative-prompt", "blurry", "--width", size, "--height", size, "--steps", steps]
-        + ["--scheduler", "ddim", "--device", "cpu", "--out", "/tmp/bench.png"],
+        + ["--scheduler", "ddim", "--device", "cpu", "--out", str(ROOT / "target/bench.png")],
         "diffusers": [sys.executable, str(scripts / "diffusers_txt2img.py"), arguments.model, "--size", size]
         + ["--steps", steps],
     }
