@@ -208,13 +208,21 @@ mod cuda {
     const MEAN_RATIO: f64 = 1.1;
     const WORST_RATIO: f64 = 2.0;
 
-    #[test]
-    fn cuda_f32_latents_and_images_are_those_of_diffusers() {
-        let tolerance = Tolerance { latents: 1e-2, byte: 8 };
+    fn on_cuda(precision: Precision, tolerance: Tolerance) {
         match cuda_available() {
-            Ok(()) => check_all::<Cuda>(Default::default(), Precision::F32, tolerance),
+            Ok(()) => check_all::<Cuda>(Default::default(), precision, tolerance),
             Err(error) => skip("cuda", &error),
         }
+    }
+
+    #[test]
+    fn cuda_f32_latents_and_images_are_those_of_diffusers() {
+        on_cuda(Precision::F32, Tolerance { latents: 1e-2, byte: 8 });
+    }
+
+    #[test]
+    fn cuda_f16_latents_are_near_those_of_diffusers() {
+        on_cuda(Precision::F16, Tolerance { latents: 5e-2, byte: 32 });
     }
 
     /// In 16 bits the tiny models are far from their f32 selves in some cases, diffusers' too.

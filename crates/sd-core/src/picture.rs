@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn halves_round_to_even() {
         assert_eq!([to_byte(-1.0), to_byte(1.0), to_byte(0.0)], [0, 255, 128]);
-        assert_eq!([to_byte(-7.0), to_byte(7.0)], [0, 255]);
+        assert_eq!([to_byte(-7.0), to_byte(7.0), to_byte(f32::NAN)], [0, 255, 0]);
         assert_eq!(to_byte(2.0 * (0.5 / 255.0) - 1.0), 0);
         assert_eq!(to_byte(2.0 * (2.5 / 255.0) - 1.0), 2);
     }

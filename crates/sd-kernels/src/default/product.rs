@@ -6,16 +6,22 @@ use super::{differentiable::padded, epilogue as apply, widen};
 use crate::{Conv2dOptions, ConvInput, Epilogue, Weight, conv::nearest_index};
 
 /// See [`DiffusionBackend::fused_linear`](crate::DiffusionBackend::fused_linear).
+///
+/// 16 bits are widened when an epilogue follows: its sums may cancel, and what a product of 16 bits was rounded by would stay.
 pub fn linear<B: Backend>(
     input: Tensor<B, 3>,
     weight: &Weight<B, 2>,
     epilogue: Epilogue<B, 3>,
 ) -> Tensor<B, 3> {
     let [batch, tokens, width] = input.dims();
-    let weight = weight.to_dense(&input.device());
+    let (dtype, weight) = (input.dtype(), weight.to_dense(&input.device()));
     let [out, _] = weight.dims();
+    let (input, weight) = match epilogue.is_identity() {
+        true => (input, weight),
+        false => (widen(input), widen(weight)),
+    };
     let product = input.reshape([batch * tokens, width]).matmul(weight.transpose());
-    apply(product.reshape([batch, tokens, out]), epilogue)
+    apply(product.reshape([batch, tokens, out]), epilogue).cast(dtype)
 }
 
 /// See [`DiffusionBackend::fused_conv2d`](crate::DiffusionBackend::fused_conv2d).
