@@ -6,7 +6,13 @@
 
 use std::path::Path;
 
-use sd_core::{LoadOptions, Pipeline, TextToImage, backend::DefaultBackend, parameters, save_png};
+use sd_core::{
+    LoadOptions, Pipeline, Recycler, TextToImage, backend::DefaultBackend, parameters, save_png,
+};
+
+// The CPU backend asks for the same large blocks in every step.
+#[global_allocator]
+static ALLOCATOR: Recycler = Recycler::new();
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny-sd1");
 

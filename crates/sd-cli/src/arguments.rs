@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sd_core::{Precision, SchedulerKind};
 
+use crate::bench::{Arch, Stage};
+
 /// Stable Diffusion on the command line.
 #[derive(Debug, Parser)]
 #[command(name = "sd", version, about)]
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Train a model as a run file says
     Train(Train),
+    /// Time the stages of a generation
+    Bench(Bench),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -121,6 +125,46 @@ pub(crate) struct Train {
     /// What computes
     #[arg(long, value_enum, default_value_t)]
     pub(crate) device: DeviceKind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Model directory in diffusers' layout
+    #[arg(long, value_name = "DIR", conflicts_with = "arch")]
+    pub(crate) model: Option<PathBuf>,
+    /// Architecture with random weights [default: sd15]
+    #[arg(long, value_enum)]
+    pub(crate) arch: Option<Arch>,
+    /// Where to compute
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) device: DeviceKind,
+    /// What to compute in: f32, f16 or bf16
+    #[arg(long, default_value_t)]
+    pub(crate) dtype: Precision,
+    /// Width and height in pixels
+    #[arg(long, default_value_t = 512)]
+    pub(crate) size: usize,
+    /// Width in pixels, if it differs
+    #[arg(long)]
+    pub(crate) width: Option<usize>,
+    /// Height in pixels, if it differs
+    #[arg(long)]
+    pub(crate) height: Option<usize>,
+    /// What to time
+    #[arg(long, value_enum, default_value_t = Stage::All)]
+    pub(crate) stage: Stage,
+    /// Batch of the denoiser; 2 is a step with guidance
+    #[arg(long, default_value_t = 2)]
+    pub(crate) batch: usize,
+    /// Runs that count
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Runs before them, which prepare weights and compile kernels
+    #[arg(long, default_value_t = 1)]
+    pub(crate) warm_up: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The `sd` command: Stable Diffusion on the command line.
 
 mod arguments;
+mod bench;
 mod device;
 mod error;
 mod inspect;
@@ -14,6 +15,10 @@ use clap::Parser;
 
 use arguments::{Cli, Command};
 
+// What a step allocates, the next one allocates again: on the CPU that is a large part of the time.
+#[global_allocator]
+static ALLOCATOR: sd_core::Recycler = sd_core::Recycler::new();
+
 fn main() -> ExitCode {
     // Bad arguments leave with status 2, as clap does it.
     let cli = Cli::parse();
@@ -22,6 +27,7 @@ fn main() -> ExitCode {
         Command::Txt2img(arguments) => txt2img::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -54,7 +54,7 @@ pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineParameterMap}
 pub use preview::preview;
 pub use request::{Bounds, RequestError, Seeds, TextToImage};
 pub use run::{Run, Step, StepState};
-pub use sd_kernels::DiffusionBackend;
+pub use sd_kernels::{DiffusionBackend, Recycler};
 pub use sd_nn::{DTypePolicy, Precision};
 pub use sd_schedulers::{GeneratorKind, Scheduler, SchedulerKind};
 

@@ -34,6 +34,8 @@ mod backend;
 mod capture;
 mod channels;
 mod conv;
+#[cfg(feature = "ndarray")]
+mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
 pub mod default;
@@ -44,6 +46,7 @@ pub mod layout;
 pub(crate) mod ndarray;
 mod norm;
 pub mod ops;
+mod recycler;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod weight;
@@ -56,4 +59,5 @@ pub use conv::{Conv2dOptions, ConvInput, Padding};
 pub use epilogue::{Activation, Epilogue, Gate, UnknownActivation};
 pub use impls::TrainBackend;
 pub use norm::{Affine, GroupNormOptions, LayerNormOptions, Modulation};
+pub use recycler::Recycler;
 pub use weight::{PackedWeight, Weight, WeightRole};

@@ -33,11 +33,6 @@ impl Buffer {
         self.0.as_slice().unwrap_or_default()
     }
 
-    /// The elements for writing; memory shared with another tensor is copied first.
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
-        self.0.as_slice_mut().unwrap_or_default()
-    }
-
     /// The tensor again.
     pub(crate) fn into_tensor<B, const D: usize>(self) -> Tensor<B, D>
     where

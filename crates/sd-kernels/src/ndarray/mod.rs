@@ -1,15 +1,12 @@
-//! The CPU backend's own bodies: matrix products by the `gemm` crate, convolution by tiled im2col.
+//! The CPU backend's own bodies: tensors as slices for the kernels of [`cpu`](crate::cpu).
 //!
 //! They work on f32; a tensor of f64 takes the default body.
 
 mod attention;
 mod buffer;
-mod conv2d;
 mod epilogue;
-mod gemm;
-mod linear;
-mod math;
 mod norm;
+mod product;
 
 use burn_ndarray::{
     FloatNdArrayElement, IntNdArrayElement, NdArray, NdArrayTensor, QuantElement, SharedArray,
@@ -19,7 +16,7 @@ use burn::tensor::{DType, Tensor};
 
 use crate::{
     AttentionOptions, Conv2dOptions, ConvInput, DiffusionBackend, Epilogue, GroupNormOptions,
-    Heads, LayerNormOptions, Weight, default,
+    Heads, LayerNormOptions, Weight, WeightRole, default,
 };
 
 impl<E, I, Q> DiffusionBackend for NdArray<E, I, Q>
@@ -29,13 +26,20 @@ where
     Q: QuantElement,
     NdArrayTensor: From<SharedArray<E>> + From<SharedArray<I>>,
 {
+    fn pack_weight<const D: usize>(weight: Tensor<Self, D>, role: WeightRole) -> Weight<Self, D> {
+        match (role, weight.dtype()) {
+            (WeightRole::Linear | WeightRole::Conv2d, DType::F32) => product::pack(weight),
+            _ => Weight::Dense(weight),
+        }
+    }
+
     fn fused_linear(
         input: Tensor<Self, 3>,
         weight: &Weight<Self, 2>,
         epilogue: Epilogue<Self, 3>,
     ) -> Tensor<Self, 3> {
         match input.dtype() {
-            DType::F32 => linear::linear(input, weight, epilogue),
+            DType::F32 => product::linear(input, weight, epilogue),
             _ => default::linear(input, weight, epilogue),
         }
     }
@@ -47,7 +51,7 @@ where
         epilogue: Epilogue<Self, 4>,
     ) -> Tensor<Self, 4> {
         match input.dtype() {
-            DType::F32 => conv2d::conv2d(input, weight, options, epilogue),
+            DType::F32 => product::conv2d(input, weight, options, epilogue),
             _ => default::conv2d(input, weight, options, epilogue),
         }
     }

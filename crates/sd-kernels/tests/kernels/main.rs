@@ -11,3 +11,5 @@ mod properties;
 #[cfg(feature = "ndarray")]
 mod sentinels;
 mod suite;
+#[cfg(feature = "ndarray")]
+mod threads;

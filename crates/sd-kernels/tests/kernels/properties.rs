@@ -7,7 +7,7 @@ use sd_kernels::{
     Activation, Affine, AttentionMask, AttentionOptions, Conv2dOptions, ConvInput, Epilogue, Gate,
     GroupNormOptions, Heads, LayerNormOptions, Modulation, Padding, Weight, default, ops,
     testing::{
-        Array, Generator, Measure, error,
+        Array, Generator, Measure, Tolerances, error,
         reference::{self, AttentionValues, EpilogueValues, Scaling},
     },
 };
@@ -290,5 +290,35 @@ proptest! {
             let found = ops::epilogue(tensor::<3>(&input), epilogue(&tail));
             (expected, found, default::epilogue(tensor(&input), epilogue(&tail)))
         })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Images so large that they go by tiles of 4×4 outputs, whose transforms cost accuracy: within the suite's tolerance.
+    #[test]
+    fn large_convolutions(
+        seed: u64, size in prop::array::uniform2(33usize..50), halves in 2usize..5, second in 0usize..3,
+        out in 32usize..100, doubled: bool, padding in prop::array::uniform2(0usize..2), parts in parts(),
+    ) {
+        let parts = Parts { paired: false, ..parts };
+        let [top, left] = padding;
+        let options = Conv2dOptions { stride: 1, padding: Padding { top, left, bottom: 1, right: 1 } };
+        let mut values = Values(Generator::new(seed));
+        let stored = if doubled { [size[0] / 2, size[1] / 2] } else { size };
+        let upsample = doubled.then_some(size);
+        let first = values.array(&[2, stored[0], stored[1], 16 * halves]);
+        let second = (second > 0).then(|| values.array(&[2, stored[0], stored[1], 16 * second]));
+        let image = reference::materialise(&first, second.as_ref(), upsample);
+        let weight = values.array(&[out, 3, 3, image.shape()[3]]);
+        let product = reference::conv2d(&image, &weight, options);
+        let tail = values.epilogue(parts, product.shape());
+        let expected = reference::epilogue(&product, &tail);
+        let input = ConvInput { first: tensor(&first), second: second.as_ref().map(tensor), upsample };
+        let weight = Weight::from(tensor(&weight));
+        let found = ops::conv2d(input, &weight, options, epilogue::<4>(&tail));
+        let error = error(&expected, &Array::from_data(found.into_data()), Measure::MaxAbs);
+        prop_assert!(error <= Tolerances::of(DType::F32).product, "error {:e}", error);
     }
 }

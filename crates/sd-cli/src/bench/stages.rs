@@ -1,0 +1,123 @@
+//! What is timed.
+
+use burn::tensor::{DType, Distribution, Tensor};
+use clap::ValueEnum;
+use sd_core::{
+    Conditioning, DiffusionBackend, Error,
+    component::{DenoiserInput, PosteriorDraw, PromptRole, TextInput},
+};
+
+use super::Models;
+use crate::{arguments::Bench, error::CliError};
+
+/// A stage of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// The text encoder, on a prompt and a negative prompt
+    Text,
+    /// The denoiser, once for a whole batch
+    Unet,
+    /// From latents to an image
+    VaeDecode,
+    /// From an image to latents
+    VaeEncode,
+    /// All of them
+    All,
+}
+
+impl Stage {
+    /// The stages that it stands for.
+    pub(super) fn stages(self) -> &'static [Stage] {
+        match self {
+            Self::Text => &[Self::Text],
+            Self::Unet => &[Self::Unet],
+            Self::VaeDecode => &[Self::VaeDecode],
+            Self::VaeEncode => &[Self::VaeEncode],
+            Self::All => &[Self::Text, Self::Unet, Self::VaeDecode, Self::VaeEncode],
+        }
+    }
+
+    /// Its key in JSON.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Unet => "unet",
+            Self::VaeDecode => "vae_decode",
+            Self::VaeEncode => "vae_encode",
+            Self::All => "all",
+        }
+    }
+}
+
+/// The inputs of all stages.
+pub(super) struct Setting<B: DiffusionBackend> {
+    prompts: Vec<String>,
+    context: Tensor<B, 3>,
+    sample: Tensor<B, 4>,
+    latents: Tensor<B, 4>,
+    image: Tensor<B, 4>,
+}
+
+impl<B: DiffusionBackend> Setting<B> {
+    /// Random inputs of the sizes asked for.
+    pub(super) fn new(
+        arguments: &Bench,
+        models: &Models<'_, B>,
+        device: &B::Device,
+    ) -> Result<Self, CliError> {
+        let factor = models.vae.factor();
+        let [width, height] =
+            [arguments.width, arguments.height].map(|side| side.unwrap_or(arguments.size));
+        if width == 0
+            || height == 0
+            || !width.is_multiple_of(factor)
+            || !height.is_multiple_of(factor)
+        {
+            let message = format!("{width}×{height} is no multiple of {factor} pixels");
+            return Err(CliError::new(message));
+        }
+        let random = |batch: usize, channels, side: usize| {
+            let shape = [batch, channels, height / side, width / side];
+            Tensor::<B, 4>::random(shape, Distribution::Normal(0.0, 1.0), (device, DType::F32))
+        };
+        let context_width = models.denoiser.context_width().unwrap_or(1);
+        let context = [arguments.batch, TOKENS, context_width];
+        let channels = models.denoiser.latent_channels();
+        Ok(Self {
+            prompts: vec!["a lighthouse at dusk".into(), String::new()],
+            context: Tensor::random(context, Distribution::Normal(0.0, 1.0), (device, DType::F32)),
+            sample: random(arguments.batch, channels, factor),
+            latents: random(1, channels, factor),
+            image: random(1, 3, 1).clamp(-1.0, 1.0),
+        })
+    }
+
+    /// Runs a stage until its result is there.
+    pub(super) fn run(&self, stage: Stage, models: &Models<'_, B>) -> Result<(), CliError> {
+        let data = match stage {
+            Stage::Text => {
+                let input = TextInput::new(&self.prompts, PromptRole::Positive);
+                models.text_encoder.encode(&input)?.features.try_into_data()
+            }
+            Stage::Unet => {
+                let conditioning = Conditioning::new(self.context.clone());
+                let input = DenoiserInput::new(self.sample.clone(), 500.0, conditioning);
+                models.denoiser.predict(input)?.try_into_data()
+            }
+            Stage::VaeDecode => models.vae.decode(self.latents.clone())?.try_into_data(),
+            Stage::VaeEncode => {
+                models.vae.encode(self.image.clone(), PosteriorDraw::Mode)?.try_into_data()
+            }
+            Stage::All => return Ok(()),
+        };
+        let data = data.map_err(Error::from)?;
+        // A time of nothing but wrong numbers would be none.
+        match data.iter::<f32>().all(f32::is_finite) {
+            true => Ok(()),
+            false => Err(CliError::new(format!("{} made values that are no numbers", stage.key()))),
+        }
+    }
+}
+
+/// Tokens of CLIP's context.
+const TOKENS: usize = 77;
