@@ -38,22 +38,6 @@ impl Draws {
         order
     }
 
-    /// Which examples a step takes: the epochs one after the other, without a gap between them.
-    pub fn examples(self, step: u64, batch: usize, count: usize) -> Vec<usize> {
-        let (first, count) = (step * batch as u64, count as u64);
-        let mut known: Option<(u64, Vec<usize>)> = None;
-        (first..first + batch as u64)
-            .map(|position| {
-                let epoch = position / count;
-                if known.as_ref().is_none_or(|(known, _)| *known != epoch) {
-                    known = Some((epoch, self.order(epoch, count as usize)));
-                }
-                let order = &known.as_ref().expect("it was just made").1;
-                order[(position % count) as usize]
-            })
-            .collect()
-    }
-
     /// The choices of a step: timesteps, dropped captions, flips and crops.
     pub fn choices(self, step: u64) -> Choices {
         Choices(self.stream(Purpose::Choices, step))
@@ -90,19 +74,6 @@ impl Choices {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_epoch_takes_every_example_once() {
-        let draws = Draws::new(7);
-        let taken: Vec<usize> = (0..6).flat_map(|step| draws.examples(step, 5, 10)).collect();
-        for epoch in taken.chunks(10) {
-            let mut sorted = epoch.to_vec();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-        }
-        assert_ne!(taken[..10], taken[10..20]);
-        assert_eq!(draws.examples(3, 5, 10), taken[15..20]);
-    }
 
     #[test]
     fn a_step_draws_what_it_draws() {

@@ -44,13 +44,15 @@ pub enum TrainError {
         /// Its own words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The loss is no number: the learning rate is too high, or the data broken.
-    #[error("the loss is {loss} at step {step}")]
+    /// The loss, or the norm of the gradients, is no number: the learning rate is too high, or the data broken.
+    #[error("the {what} is {value} at step {step}")]
     NotFinite {
+        /// Which of them.
+        what: &'static str,
+        /// What it is instead.
+        value: f32,
         /// The step, from 0.
         step: u64,
-        /// The loss.
-        loss: f32,
     },
     /// A state of another run.
     #[error("{}: {message}", path.display())]

@@ -133,7 +133,7 @@ impl<I: Backend> Optimizer<I> {
         &self.slots
     }
 
-    pub(crate) fn insert(&mut self, path: String, slot: Slot<I>) {
-        self.slots.insert(path, slot);
+    pub(crate) fn restore(&mut self, slots: BTreeMap<String, Slot<I>>) {
+        self.slots = slots;
     }
 }

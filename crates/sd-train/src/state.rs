@@ -70,7 +70,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// Goes on where a saved run was. The task must be the same; of the options only the number of steps may differ.
     ///
     /// # Errors
-    /// When the file cannot be read, or is the state of another run.
+    /// When the file cannot be read, or is the state of another run; nothing has changed then.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<(), TrainError> {
         let file = SafetensorsFile::open(&path)?;
         let state = StateFile { path: path.as_ref().into(), file };
@@ -85,6 +85,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             let length = row.dims()[0];
             weights.insert(name.clone(), state.row(&name, Some(length), &device)?);
         }
+        let mut slots = BTreeMap::new();
         for (path, time) in numbers.times {
             let row = |kind: &str| state.row(&format!("{kind}/{path}"), None, &device);
             let (moment_1, moment_2) = (row(MOMENT_1)?, row(MOMENT_2)?);
@@ -95,19 +96,19 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             if ![&moment_1, &moment_2].into_iter().chain(&master).all(same) {
                 return Err(state.wrong(format!("`{path}` has another length, or is unknown")));
             }
-            self.optimizer.insert(path, Slot { time, moment_1, moment_2, master });
+            slots.insert(path, Slot { time, moment_1, moment_2, master });
         }
-        if let Some(steps) = numbers.ema_steps {
-            let mut rows = Rows::new();
-            for (name, weight) in &weights {
-                let path = name.trim_start_matches(WEIGHT).trim_start_matches('/');
-                let row = state.row(&format!("{EMA}/{path}"), Some(weight.dims()[0]), &device)?;
-                rows.insert(path.to_owned(), row);
+        let ema = match numbers.ema_steps {
+            Some(steps) => {
+                let rows = state.averages(&weights, &device)?;
+                Some(Ema::restore(self.options.ema_decay, steps, rows))
             }
-            self.ema = Some(Ema::restore(self.options.ema_decay, steps, rows));
-        }
+            None => None,
+        };
+        // From here on nothing is read any more: a state that is refused leaves the run as it was.
         self.set_weights(&weights)?;
-        self.step = numbers.step;
+        (self.step, self.ema) = (numbers.step, ema);
+        self.optimizer.restore(slots);
         Ok(())
     }
 
@@ -181,6 +182,24 @@ impl StateFile {
         }
         let state = metadata.get("state").map(String::as_str).unwrap_or_default();
         serde_json::from_str(state).map_err(|error| self.wrong(error.to_string()))
+    }
+
+    /// The average of every weight.
+    fn averages<I: Backend>(
+        &self,
+        weights: &Rows<I>,
+        device: &I::Device,
+    ) -> Result<Rows<I>, TrainError> {
+        let paths = weights.iter().filter_map(|(name, weight)| {
+            let path = name.strip_prefix(WEIGHT)?.strip_prefix('/')?;
+            Some((path, weight.dims()[0]))
+        });
+        paths
+            .map(|(path, length)| {
+                let row = self.row(&format!("{EMA}/{path}"), Some(length), device)?;
+                Ok((path.to_owned(), row))
+            })
+            .collect()
     }
 
     fn has(&self, name: &str) -> bool {

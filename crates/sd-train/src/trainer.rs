@@ -5,7 +5,7 @@ use sd_kernels::TrainBackend;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdamWOptions, Decay, Draws, Ema, Gradients, LearningRate, Optimizer, TrainError,
+    AdamWOptions, Decay, Draws, Ema, Epochs, Gradients, LearningRate, Optimizer, TrainError,
     task::{Losses, Share, Task},
 };
 
@@ -71,10 +71,26 @@ impl<I: Backend> StepReport<I> {
     /// # Errors
     /// [`TrainError::NotFinite`] when it is no number.
     pub fn loss(&self) -> Result<f32, TrainError> {
-        let loss = number(&self.total);
-        match loss.is_finite() {
-            true => Ok(loss),
-            false => Err(TrainError::NotFinite { step: self.step, loss }),
+        self.finite("loss", &self.total)
+    }
+
+    /// Whether the step left weights that are numbers: those of its loss and of the norm of its gradients are.
+    ///
+    /// # Errors
+    /// [`TrainError::NotFinite`] when they are not.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.loss()?;
+        match &self.norm {
+            Some(norm) => self.finite("norm of the gradients", norm).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn finite(&self, what: &'static str, value: &Tensor<I, 1>) -> Result<f32, TrainError> {
+        let value = number(value);
+        match value.is_finite() {
+            true => Ok(value),
+            false => Err(TrainError::NotFinite { what, value, step: self.step }),
         }
     }
 
@@ -98,6 +114,7 @@ pub struct Trainer<B: TrainBackend, T> {
     pub(crate) optimizer: Optimizer<B::InnerBackend>,
     pub(crate) ema: Option<Ema<B::InnerBackend>>,
     pub(crate) step: u64,
+    epochs: Epochs,
 }
 
 impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
@@ -105,7 +122,8 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     pub fn new(task: T, options: TrainOptions) -> Self {
         let optimizer = Optimizer::new(options.adamw);
         let ema = (options.ema_decay > 0.0).then(|| Ema::new(options.ema_decay));
-        Self { task, options, optimizer, ema, step: 0 }
+        let epochs = Epochs::new(Draws::new(options.seed), task.examples());
+        Self { task, options, optimizer, ema, step: 0, epochs }
     }
 
     /// What is trained.
@@ -131,7 +149,8 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// Makes a step.
     ///
     /// # Errors
-    /// When the data cannot be read, or a model refuses it. The step may then be made again.
+    /// When the data cannot be read, or a model refuses it: nothing has changed then. When a model takes no parameter of its
+    /// own shape: some parameters have moved then and others not, and only a saved state leads on.
     pub fn step(&mut self) -> Result<StepReport<B::InnerBackend>, TrainError> {
         let Passes { gradients, sums } = self.backward()?;
         let limit = self.options.clip_norm;
@@ -164,41 +183,43 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     }
 
     /// The mean gradients and losses of the passes of a step.
-    fn backward(&self) -> Result<Passes<B::InnerBackend>, TrainError> {
-        let passes = self.options.accumulate.max(1);
-        let share = 1.0 / passes as f64;
+    fn backward(&mut self) -> Result<Passes<B::InnerBackend>, TrainError> {
+        let count = self.options.accumulate.max(1);
+        let share = 1.0 / count as f64;
         let mut gradients = Gradients::default();
-        let mut sums: Option<Sums<B::InnerBackend>> = None;
-        for pass in 0..passes {
-            let Losses { total, terms } = self.task.losses(self.share(pass))?;
-            let found = Sums {
-                total: detached::<B>(&total) * share,
-                terms: terms
-                    .iter()
-                    .map(|(name, term)| (*name, detached::<B>(term) * share))
-                    .collect(),
-            };
-            let backward = total.backward();
-            for (name, part) in self.task.parts() {
-                gradients.collect::<B>(&prefix(name), part, &backward);
-            }
-            sums = Some(match sums {
-                None => found,
-                Some(sum) => sum.plus(found),
-            });
+        let mut sums = self.pass(0, share, &mut gradients)?;
+        for pass in 1..count {
+            sums = sums.plus(self.pass(pass, share, &mut gradients)?);
         }
-        match sums {
-            Some(sums) => Ok(Passes { gradients: gradients.scale(share), sums }),
-            None => unreachable!("there is at least one pass"),
-        }
+        Ok(Passes { gradients: gradients.scale(share), sums })
     }
 
-    fn share(&self, pass: usize) -> Share {
+    /// Adds the gradients of a pass to those of the passes before it. Returns its part in the losses of the step.
+    fn pass(
+        &mut self,
+        pass: usize,
+        share: f64,
+        gradients: &mut Gradients<B::InnerBackend>,
+    ) -> Result<Sums<B::InnerBackend>, TrainError> {
+        let draws = self.share(pass);
+        let Losses { total, terms } = self.task.losses(draws)?;
+        let part = |value: &Tensor<B, 1>| detached::<B>(value) * share;
+        let terms = terms.iter().map(|(name, term)| (*name, part(term))).collect();
+        let sums = Sums { total: part(&total), terms };
+        let backward = total.backward();
+        for (name, part) in self.task.parts() {
+            gradients.collect::<B>(&prefix(name), part, &backward);
+        }
+        Ok(sums)
+    }
+
+    fn share(&mut self, pass: usize) -> Share {
         let draws = Draws::new(self.options.seed);
         let index = self.step * self.options.accumulate.max(1) as u64 + pass as u64;
+        let batch = self.options.batch as u64;
         Share {
             step: self.step,
-            examples: draws.examples(index, self.options.batch, self.task.examples()),
+            examples: self.epochs.examples(index * batch..(index + 1) * batch),
             choices: draws.choices(index),
             noise: draws.noise(index),
         }

@@ -1,6 +1,7 @@
 //! A training run from a file: what `sd train` does.
 
 mod curve;
+mod drive;
 mod file;
 mod log;
 mod models;
@@ -19,7 +20,7 @@ pub use log::{Entry, Observer};
 pub use sheet::contact_sheet;
 
 use crate::{Task, TrainError, Trainer};
-use log::Log;
+use drive::drive;
 use output::Output;
 
 /// Pictures that show how far a training is, and figures by name.
@@ -89,64 +90,4 @@ pub enum Resume {
     No,
     /// It goes on, if there is something to go on from.
     Yes,
-}
-
-fn drive<B: TrainBackend, T: Published<B>>(
-    mut trainer: Trainer<B, T>,
-    file: &RunFile,
-    output: &Output,
-    observer: &mut dyn Observer,
-) -> Result<Ended, TrainError> {
-    if let Some(state) = output.newest_state()? {
-        trainer.resume(&state)?;
-        tracing::info!(state = %state.display(), step = trainer.step_index(), "resumed");
-    }
-    let mut log = Log::open(output, trainer.step_index())?;
-    while trainer.step_index() < file.train.steps {
-        let report = trainer.step()?;
-        let step = trainer.step_index();
-        let last = step == file.train.steps;
-        if last || step.is_multiple_of(file.log_every.max(1)) {
-            observer.entry(log.write(&report, file.train.batch * file.train.accumulate.max(1))?);
-        }
-        if last || file.validation.every > 0 && step.is_multiple_of(file.validation.every) {
-            validate(&trainer, file, output, &mut log)?;
-        }
-        let stop = observer.stop();
-        let due = file.checkpoints.every > 0 && step.is_multiple_of(file.checkpoints.every);
-        if last || stop || due {
-            trainer.save(output.state(step))?;
-            output.keep_newest(file.checkpoints.keep)?;
-        }
-        if stop && !last {
-            return Ok(Ended::Stopped);
-        }
-    }
-    let model = output.model(file)?;
-    trainer.task().publish(trainer.averages(), &model)?;
-    Ok(Ended::Finished)
-}
-
-fn validate<B: TrainBackend, T: Published<B>>(
-    trainer: &Trainer<B, T>,
-    file: &RunFile,
-    output: &Output,
-    log: &mut Log,
-) -> Result<(), TrainError> {
-    let step = trainer.step_index();
-    let shown = trainer.task().validate(trainer.averages(), &file.validation);
-    let (pictures, figures) = match shown {
-        // A model that has learned little may make no pictures yet.
-        Err(TrainError::Pipeline(error @ sd_core::Error::NotFinite { .. })) => {
-            tracing::warn!(step, %error, "no pictures");
-            return Ok(());
-        }
-        shown => shown?,
-    };
-    if !pictures.is_empty() {
-        let sheet = contact_sheet(&pictures, file.validation.columns);
-        sd_core::save_png(&sheet, &format!("step {step}"), &output.sheet(step))?;
-    }
-    log.figures(step, &figures)?;
-    curve::draw(&log.losses()?, &output.curve())
 }

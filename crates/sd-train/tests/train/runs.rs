@@ -4,10 +4,12 @@ use std::path::Path;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, backend::Backend},
+    tensor::{DType, Tensor, backend::Backend},
 };
 use image::RgbImage;
-use sd_nn::checkpoint::Parameters;
+use sd_nn::checkpoint::{
+    FileDtype, Parameters, SafetensorsFile, TensorToSave, WeightSource, save_file,
+};
 use sd_schedulers::SchedulerConfig;
 use sd_train::{
     AutoencoderObjective, AutoencoderTask, Decay, DiffusionTask, LatentTable, Latents, Losses,
@@ -172,6 +174,42 @@ fn a_state_of_another_run_is_refused() {
     std::fs::write(&state, "<html>").unwrap();
     let mut trainer = Trainer::new(autoencoder(directory.path()), options(6));
     assert!(matches!(trainer.resume(&state), Err(TrainError::Checkpoint(_))));
+}
+
+/// A state from which one tensor is gone is refused as a whole.
+#[test]
+fn a_broken_state_leaves_the_run_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    folder(directory.path());
+    let path = |name: &str| directory.path().join(name);
+    let mut trainer = Trainer::new(autoencoder(directory.path()), options(6));
+    losses(&mut trainer, 2);
+    trainer.save(path("good.safetensors")).unwrap();
+    losses(&mut trainer, 1);
+    trainer.save(path("before.safetensors")).unwrap();
+
+    let file = SafetensorsFile::open(path("good.safetensors")).unwrap();
+    for kind in ["weight", "moment_1", "moment_2", "ema"] {
+        let mut names = file.names();
+        let last = names.iter().rposition(|name| name.starts_with(kind)).unwrap();
+        let gone = names.remove(last);
+        let tensors = names.iter().map(|name| {
+            let data = file.read(name, DType::F32).unwrap();
+            TensorToSave {
+                name: name.clone(),
+                dtype: FileDtype::F32,
+                shape: data.shape.to_vec(),
+                bytes: Box::new(move || Ok(data.bytes.to_vec().into())),
+            }
+        });
+        save_file(path("bad.safetensors"), tensors.collect(), file.metadata()).unwrap();
+        let error = trainer.resume(path("bad.safetensors")).unwrap_err();
+        assert!(error.to_string().contains(&gone), "{error} does not name {gone}");
+        trainer.save(path("after.safetensors")).unwrap();
+        let [before, after] = ["before.safetensors", "after.safetensors"]
+            .map(|name| std::fs::read(path(name)).unwrap());
+        assert!(before == after, "{gone}");
+    }
 }
 
 /// A line through points, without anything random.
