@@ -43,7 +43,7 @@ impl Output {
     }
 
     pub(super) fn curve(&self) -> PathBuf {
-        self.directory.join("loss.svg")
+        self.directory.join("loss.png")
     }
 
     pub(super) fn sheet(&self, step: u64) -> PathBuf {
