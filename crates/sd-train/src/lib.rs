@@ -34,9 +34,11 @@ mod latents;
 mod learning_rate;
 pub mod objective;
 mod optimizer;
+mod row;
 pub mod run;
 mod state;
 mod task;
+mod trained;
 mod trainer;
 
 pub use autoencoder::{AutoencoderObjective, AutoencoderTerms};
@@ -52,4 +54,5 @@ pub use latents::LatentTable;
 pub use learning_rate::{Decay, LearningRate};
 pub use optimizer::{AdamWOptions, Optimizer};
 pub use task::{Losses, Share, Task};
+pub use trained::TrainedWeights;
 pub use trainer::{StepReport, TrainOptions, Trainer};

@@ -14,19 +14,16 @@ use sd_nn::checkpoint::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ema, Task, TrainError, Trainer,
-    optimizer::Slot,
-    trainer::{TrainOptions, prefix},
+    Ema, Task, TrainError, Trainer, optimizer::Slot, row::Row, task::prefix, trainer::TrainOptions,
 };
 
 /// What a file says of itself.
 const FORMAT: &str = "sd-train 1";
 
-/// The rows of a parameter in a file: `WEIGHT/unet.conv_in.weight` and so on, each flat, in f32.
+/// The rows of a parameter in a file: `WEIGHT/unet.conv_in.weight` and so on, each flat, in f32, also where models are of 16 bits.
 const WEIGHT: &str = "weight";
 const MOMENT_1: &str = "moment_1";
 const MOMENT_2: &str = "moment_2";
-const MASTER: &str = "master";
 const EMA: &str = "ema";
 
 /// What is no tensor.
@@ -49,14 +46,16 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
         let mut rows = self.weights();
         let mut times = BTreeMap::new();
-        for (path, Slot { time, moment_1, moment_2, master }) in self.optimizer.slots() {
-            times.insert(path.clone(), *time);
-            rows.insert(format!("{MOMENT_1}/{path}"), moment_1.clone());
-            rows.insert(format!("{MOMENT_2}/{path}"), moment_2.clone());
-            rows.extend(master.clone().map(|master| (format!("{MASTER}/{path}"), master)));
+        for (path, Slot { time, moment_1, moment_2, weight }) in self.optimizer.slots() {
+            times.insert(path.to_owned(), time);
+            rows.insert(format!("{MOMENT_1}/{path}"), moment_1);
+            rows.insert(format!("{MOMENT_2}/{path}"), moment_2);
+            rows.insert(format!("{WEIGHT}/{path}"), weight);
         }
-        let averages = self.ema.iter().flat_map(|ema| ema.rows());
-        rows.extend(averages.map(|(path, row)| (format!("{EMA}/{path}"), row.clone())));
+        for averages in self.ema.iter().flat_map(|ema| ema.rows()) {
+            let averages = averages.tensors().into_iter();
+            rows.extend(averages.map(|(path, row)| (format!("{EMA}/{path}"), row)));
+        }
 
         let ema_steps = self.ema.as_ref().map(Ema::steps);
         let numbers = Numbers { step: self.step, options: self.options.clone(), ema_steps, times };
@@ -83,25 +82,22 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
         let mut weights = Rows::<B::InnerBackend>::new();
         for (name, row) in self.weights() {
             let length = row.dims()[0];
-            weights.insert(name.clone(), state.row(&name, Some(length), &device)?);
+            weights.insert(name.clone(), state.row(&name, length, &device)?);
         }
         let mut slots = BTreeMap::new();
         for (path, time) in numbers.times {
-            let row = |kind: &str| state.row(&format!("{kind}/{path}"), None, &device);
+            let Some(weight) = weights.get(&format!("{WEIGHT}/{path}")).cloned() else {
+                return Err(state.wrong(format!("`{path}` is no parameter of this run")));
+            };
+            let length = weight.dims()[0];
+            let row = |kind: &str| state.row(&format!("{kind}/{path}"), length, &device);
             let (moment_1, moment_2) = (row(MOMENT_1)?, row(MOMENT_2)?);
-            let master = state.has(&format!("{MASTER}/{path}")).then(|| row(MASTER)).transpose()?;
-            let weight = weights.get(&format!("{WEIGHT}/{path}"));
-            let same =
-                |row: &Tensor<_, 1>| weight.is_some_and(|weight| weight.dims() == row.dims());
-            if ![&moment_1, &moment_2].into_iter().chain(&master).all(same) {
-                return Err(state.wrong(format!("`{path}` has another length, or is unknown")));
-            }
-            slots.insert(path, Slot { time, moment_1, moment_2, master });
+            slots.insert(path, Slot { time, moment_1, moment_2, weight });
         }
         let ema = match numbers.ema_steps {
             Some(steps) => {
-                let rows = state.averages(&weights, &device)?;
-                Some(Ema::restore(self.options.ema_decay, steps, rows))
+                let averages = state.averages(&slots, &device)?;
+                Some(Ema::restore(self.options.ema_decay, steps, averages))
             }
             None => None,
         };
@@ -112,7 +108,7 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
         Ok(())
     }
 
-    /// The weights as rows.
+    /// The weights of the models as rows.
     fn weights(&self) -> Rows<B::InnerBackend> {
         let mut rows = Rows::new();
         for (name, part) in self.task.parts() {
@@ -184,41 +180,33 @@ impl StateFile {
         serde_json::from_str(state).map_err(|error| self.wrong(error.to_string()))
     }
 
-    /// The average of every weight.
+    /// The average of every weight that has moved.
     fn averages<I: Backend>(
         &self,
-        weights: &Rows<I>,
+        slots: &BTreeMap<String, Slot<I>>,
         device: &I::Device,
-    ) -> Result<Rows<I>, TrainError> {
-        let paths = weights.iter().filter_map(|(name, weight)| {
-            let path = name.strip_prefix(WEIGHT)?.strip_prefix('/')?;
-            Some((path, weight.dims()[0]))
-        });
-        paths
-            .map(|(path, length)| {
-                let row = self.row(&format!("{EMA}/{path}"), Some(length), device)?;
-                Ok((path.to_owned(), row))
-            })
-            .collect()
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.file.info(name).is_some()
+    ) -> Result<Option<Row<I>>, TrainError> {
+        let mut averages = BTreeMap::new();
+        for (path, slot) in slots {
+            let length = slot.weight.dims()[0];
+            let row = self.row(&format!("{EMA}/{path}"), length, device)?;
+            averages.insert(path.clone(), row.into());
+        }
+        Ok(Row::gather(averages))
     }
 
     fn row<I: Backend>(
         &self,
         name: &str,
-        length: Option<usize>,
+        length: usize,
         device: &I::Device,
     ) -> Result<Tensor<I, 1>, TrainError> {
         let Some(info) = self.file.info(name) else {
             return Err(self.wrong(format!("`{name}` is missing")));
         };
-        let fits = info.shape.len() == 1 && length.is_none_or(|length| info.shape[0] == length);
-        if !fits || info.dtype != FileDtype::F32 {
+        if info.shape != [length] || info.dtype != FileDtype::F32 {
             let found = format!("{:?} {:?}", info.dtype, info.shape);
-            return Err(self.wrong(format!("`{name}` is {found}, expected F32 [{length:?}]")));
+            return Err(self.wrong(format!("`{name}` is {found}, expected F32 [{length}]")));
         }
         let data: TensorData = self.file.read(name, DType::F32)?;
         Ok(Tensor::from_data(data, (device, DType::F32)))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AdamWOptions, Decay, Draws, Ema, Epochs, Gradients, LearningRate, Optimizer, TrainError,
+    TrainedWeights,
     task::{Losses, Share, Task},
 };
 
@@ -131,9 +132,13 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
         &self.task
     }
 
-    /// The moving averages of the weights, if they are kept.
-    pub fn averages(&self) -> Option<&Ema<B::InnerBackend>> {
-        self.ema.as_ref()
+    /// The weights to show and to keep: the moving averages, if they are made, or else those of the optimiser.
+    pub fn trained(&self) -> TrainedWeights<'_, B::InnerBackend> {
+        let rows = match &self.ema {
+            Some(ema) => ema.rows().iter().collect(),
+            None => self.optimizer.weights().collect(),
+        };
+        TrainedWeights { rows }
     }
 
     /// Steps made.
@@ -162,14 +167,9 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             }
         };
         let learning_rate = self.learning_rate().at(self.step as usize);
-        for (name, part) in self.task.parts_mut() {
-            self.optimizer.step::<B>(learning_rate, &prefix(name), part, &gradients)?;
-        }
+        self.optimizer.step::<B>(learning_rate, self.task.parts_mut(), &gradients)?;
         if let Some(ema) = &mut self.ema {
-            for (name, part) in self.task.parts() {
-                ema.take(&prefix(name), part);
-            }
-            ema.finish_step();
+            ema.take(&self.optimizer);
         }
         let report = StepReport {
             step: self.step,
@@ -186,31 +186,23 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     fn backward(&mut self) -> Result<Passes<B::InnerBackend>, TrainError> {
         let count = self.options.accumulate.max(1);
         let share = 1.0 / count as f64;
-        let mut gradients = Gradients::default();
-        let mut sums = self.pass(0, share, &mut gradients)?;
+        let mut sum = self.pass(0, share)?;
         for pass in 1..count {
-            sums = sums.plus(self.pass(pass, share, &mut gradients)?);
+            let Passes { gradients, sums } = self.pass(pass, share)?;
+            sum = Passes { gradients: sum.gradients.plus(gradients), sums: sum.sums.plus(sums) };
         }
-        Ok(Passes { gradients: gradients.scale(share), sums })
+        Ok(Passes { gradients: sum.gradients.scale(share), sums: sum.sums })
     }
 
-    /// Adds the gradients of a pass to those of the passes before it. Returns its part in the losses of the step.
-    fn pass(
-        &mut self,
-        pass: usize,
-        share: f64,
-        gradients: &mut Gradients<B::InnerBackend>,
-    ) -> Result<Sums<B::InnerBackend>, TrainError> {
+    /// The gradients of a pass, and its part in the losses of the step.
+    fn pass(&mut self, pass: usize, share: f64) -> Result<Passes<B::InnerBackend>, TrainError> {
         let draws = self.share(pass);
         let Losses { total, terms } = self.task.losses(draws)?;
         let part = |value: &Tensor<B, 1>| detached::<B>(value) * share;
         let terms = terms.iter().map(|(name, term)| (*name, part(term))).collect();
         let sums = Sums { total: part(&total), terms };
-        let backward = total.backward();
-        for (name, part) in self.task.parts() {
-            gradients.collect::<B>(&prefix(name), part, &backward);
-        }
-        Ok(sums)
+        let gradients = Gradients::of::<B>(&self.task.parts(), &total.backward());
+        Ok(Passes { gradients, sums })
     }
 
     fn share(&mut self, pass: usize) -> Share {
@@ -235,16 +227,11 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     }
 }
 
-/// What stands before the paths of a part.
-pub(crate) fn prefix(part: &str) -> String {
-    format!("{part}.")
-}
-
 fn detached<B: TrainBackend>(value: &Tensor<B, 1>) -> Tensor<B::InnerBackend, 1> {
     value.clone().inner().cast(FloatDType::F32)
 }
 
-/// What the passes of a step give.
+/// What one pass of a step gives, or all of them.
 struct Passes<I: Backend> {
     gradients: Gradients<I>,
     sums: Sums<I>,

@@ -41,7 +41,7 @@ pub(super) fn drive<B: TrainBackend, T: Published<B>>(
     }
     let trained: Vec<&str> = trainer.task().parts().iter().map(|(name, _)| *name).collect();
     let model = output.model(file, &trained)?;
-    trainer.task().publish(trainer.averages(), &model)?;
+    trainer.task().publish(&trainer.trained(), &model)?;
     Ok(Ended::Finished)
 }
 
@@ -52,7 +52,7 @@ fn validate<B: TrainBackend, T: Published<B>>(
     log: &mut Log,
 ) -> Result<(), TrainError> {
     let step = trainer.step_index();
-    let shown = trainer.task().validate(trainer.averages(), &file.validation);
+    let shown = trainer.task().validate(&trainer.trained(), &file.validation);
     let (pictures, figures) = match shown {
         // A model that has learned little may make no pictures yet.
         Err(TrainError::Pipeline(error @ sd_core::Error::NotFinite { .. })) => {
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Ema, Losses, Share, Task,
+        Losses, Share, Task, TrainedWeights,
         run::{Resume, Shown, Validation},
     };
 
@@ -120,7 +120,7 @@ mod tests {
     impl Published<B> for Root {
         fn publish(
             &self,
-            _: Option<&Ema<NdArray<f32>>>,
+            _: &TrainedWeights<'_, NdArray<f32>>,
             _: &std::path::Path,
         ) -> Result<(), TrainError> {
             Ok(())
@@ -128,7 +128,7 @@ mod tests {
 
         fn validate(
             &self,
-            _: Option<&Ema<NdArray<f32>>>,
+            _: &TrainedWeights<'_, NdArray<f32>>,
             _: &Validation,
         ) -> Result<Shown, TrainError> {
             Ok((Vec::new(), Vec::new()))

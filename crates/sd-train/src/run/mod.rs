@@ -19,7 +19,7 @@ pub use file::{CheckpointSection, DataSection, DiffusionSection, RunFile, TaskKi
 pub use log::{Entry, Observer};
 pub use sheet::contact_sheet;
 
-use crate::{Task, TrainError, Trainer};
+use crate::{Task, TrainError, TrainedWeights, Trainer};
 use drive::drive;
 use output::Output;
 
@@ -28,13 +28,13 @@ pub type Shown = (Vec<image::RgbImage>, Vec<(&'static str, f64)>);
 
 /// What a run can show and keep, beside its losses.
 pub trait Published<B: TrainBackend>: Task<B> {
-    /// Writes the trained weights into a model directory in diffusers' layout, averaged ones if there are.
+    /// Writes the trained weights into a model directory in diffusers' layout.
     ///
     /// # Errors
     /// When they cannot be written.
     fn publish(
         &self,
-        averages: Option<&crate::Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
     ) -> Result<(), TrainError>;
 
@@ -44,7 +44,7 @@ pub trait Published<B: TrainBackend>: Task<B> {
     /// When they cannot be made.
     fn validate(
         &self,
-        averages: Option<&crate::Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         validation: &Validation,
     ) -> Result<Shown, TrainError>;
 }
