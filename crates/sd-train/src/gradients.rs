@@ -66,7 +66,7 @@ impl<I: Backend> Gradients<I> {
     pub fn scale(self, factor: f64) -> Self {
         match factor == 1.0 {
             true => self,
-            false => self.map(|values| values * factor),
+            false => Self { row: self.row.map(|row| row.map(|values| values * factor)) },
         }
     }
 
@@ -80,12 +80,18 @@ impl<I: Backend> Gradients<I> {
     pub fn clip_norm(self, limit: f64) -> (Self, Option<Tensor<I, 1>>) {
         let Some(norm) = self.norm() else { return (self, None) };
         let factor = ((norm.clone() + 1e-6).recip() * limit).clamp_max(1.0);
-        (self.map(|values| values * factor), Some(norm))
+        let row = self.row.map(|row| row.map(|values| values * factor));
+        (Self { row }, Some(norm))
     }
 
     /// What `change` makes of all values, in one row with zeros between the parameters.
-    pub(crate) fn map(self, change: impl FnOnce(Tensor<I, 1>) -> Tensor<I, 1>) -> Self {
-        Self { row: self.row.map(|row| row.map(change)) }
+    pub(crate) fn map<E>(
+        self,
+        change: impl FnOnce(Tensor<I, 1>) -> Result<Tensor<I, 1>, E>,
+    ) -> Result<Self, E> {
+        let Some(row) = self.row else { return Ok(self) };
+        let values = change(row.values().clone())?;
+        Ok(Self { row: Some(row.with(values)) })
     }
 
     pub(crate) fn row(&self) -> Option<&Row<I>> {

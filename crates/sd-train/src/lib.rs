@@ -22,6 +22,7 @@
 
 mod autoencoder;
 mod autoencoder_task;
+mod batch_rows;
 pub mod data;
 mod diffusion;
 mod diffusion_task;
@@ -34,15 +35,20 @@ mod latents;
 mod learning_rate;
 pub mod objective;
 mod optimizer;
+mod passes;
+mod peers;
+mod precision;
 mod row;
 pub mod run;
 mod state;
+mod step_report;
 mod task;
 mod trained;
 mod trainer;
 
 pub use autoencoder::{AutoencoderObjective, AutoencoderTerms};
 pub use autoencoder_task::AutoencoderTask;
+pub use batch_rows::BatchRows;
 pub use diffusion::denoising_loss;
 pub use diffusion_task::{DiffusionTask, Latents};
 pub use draws::{Choices, Draws};
@@ -53,6 +59,8 @@ pub use gradients::Gradients;
 pub use latents::LatentTable;
 pub use learning_rate::{Decay, LearningRate};
 pub use optimizer::{AdamWOptions, Optimizer};
+pub use peers::{Alone, Peers};
+pub use step_report::StepReport;
 pub use task::{Losses, Share, Task};
 pub use trained::TrainedWeights;
-pub use trainer::{StepReport, TrainOptions, Trainer};
+pub use trainer::{TrainOptions, Trainer};

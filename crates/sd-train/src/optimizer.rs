@@ -55,18 +55,6 @@ pub(crate) struct Group<I: Backend> {
     state: Option<AdamWState<I, 1>>,
 }
 
-/// What is remembered of one parameter, in f32, as rows.
-pub(crate) struct Slot<I: Backend> {
-    /// Steps made.
-    pub(crate) time: usize,
-    /// Mean of the gradients.
-    pub(crate) moment_1: Tensor<I, 1>,
-    /// Mean of their squares.
-    pub(crate) moment_2: Tensor<I, 1>,
-    /// The weight.
-    pub(crate) weight: Tensor<I, 1>,
-}
-
 impl<I: Backend> core::fmt::Debug for Optimizer<I> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let parameters = self.weights().flat_map(|row| row.layout().paths()).count();
@@ -100,7 +88,10 @@ impl<I: Backend> Optimizer<I> {
         B: AutodiffBackend<InnerBackend = I>,
     {
         let Some(row) = gradients.row() else { return Ok(()) };
-        self.arrange(&parts, row.layout());
+        let shared: Vec<(&str, &dyn Parameters<B>)> =
+            parts.iter().map(|(name, part)| (*name, &**part)).collect();
+        self.take_in::<B>(&shared);
+        self.arrange(row.layout());
         let groups = mem::take(&mut self.groups).into_iter();
         self.groups = groups
             .map(|group| match row.select(group.weights.layout()) {
@@ -108,24 +99,19 @@ impl<I: Backend> Optimizer<I> {
                 None => group,
             })
             .collect();
-        self.write(parts, row.layout())
+        self.write(parts, |path| row.layout().has(path))
     }
 
-    /// Brings the groups to where each moves as a whole or not at all, and takes in what moves for the first time.
-    fn arrange<B>(&mut self, parts: &[(&str, &mut dyn Parameters<B>)], moving: &Layout)
+    /// Takes in the weights that it does not keep yet.
+    pub(crate) fn take_in<B>(&mut self, parts: &[(&str, &dyn Parameters<B>)])
     where
         B: AutodiffBackend<InnerBackend = I>,
     {
-        if self.weights().any(|weights| weights.layout() == moving) {
-            return;
-        }
-        let groups = mem::take(&mut self.groups).into_iter();
-        self.groups = groups.flat_map(|group| group.split(moving)).collect();
         let mut new = BTreeMap::new();
         for (name, part) in parts {
             part.visit_parameters(&mut |view| {
                 let path = format!("{}{}", prefix(name), view.path());
-                if moving.has(&path) && !self.weights().any(|weights| weights.layout().has(&path)) {
+                if !self.weights().any(|weights| weights.layout().has(&path)) {
                     new.insert(path, view.tensor().inner());
                 }
             });
@@ -133,11 +119,30 @@ impl<I: Backend> Optimizer<I> {
         self.groups.extend(Row::gather(new).map(|weights| Group { weights, state: None }));
     }
 
-    /// Puts what has moved into the parts.
-    fn write<B>(
+    /// Brings the groups to where each moves as a whole or not at all.
+    fn arrange(&mut self, moving: &Layout) {
+        if !self.weights().any(|weights| weights.layout() == moving) {
+            let groups = mem::take(&mut self.groups).into_iter();
+            self.groups = groups.flat_map(|group| group.split(moving)).collect();
+        }
+    }
+
+    /// What `change` makes of the weights.
+    pub(crate) fn exchange<E>(
+        &mut self,
+        mut change: impl FnMut(Tensor<I, 1>) -> Result<Tensor<I, 1>, E>,
+    ) -> Result<(), E> {
+        for group in &mut self.groups {
+            group.weights = group.weights.with(change(group.weights.values().clone())?);
+        }
+        Ok(())
+    }
+
+    /// Puts the weights that have `moved` into the parts.
+    pub(crate) fn write<B>(
         &self,
         parts: Vec<(&str, &mut dyn Parameters<B>)>,
-        moved: &Layout,
+        moved: impl Fn(&str) -> bool,
     ) -> Result<(), ParameterError>
     where
         B: AutodiffBackend<InnerBackend = I>,
@@ -146,7 +151,7 @@ impl<I: Backend> Optimizer<I> {
         for (name, part) in parts {
             part.map_parameters(&mut |path, value| {
                 let path = format!("{}{path}", prefix(name));
-                let weight = moved.has(&path).then(|| cast.get(&path, value.dtype())).flatten();
+                let weight = moved(&path).then(|| cast.get(&path, value.dtype())).flatten();
                 match weight {
                     Some(weight) => {
                         AnyTensor::from_inner(AnyTensor::from_flat(weight, &value.shape()))
@@ -163,23 +168,25 @@ impl<I: Backend> Optimizer<I> {
         self.groups.iter().map(|group| &group.weights)
     }
 
-    /// What is remembered of every parameter that has moved.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = (&str, Slot<I>)> {
-        self.groups.iter().flat_map(Group::slots)
+    pub(crate) fn groups(&self) -> &[Group<I>] {
+        &self.groups
     }
 
-    /// Takes what is remembered from elsewhere.
-    pub(crate) fn restore(&mut self, slots: BTreeMap<String, Slot<I>>) {
-        let mut times: BTreeMap<usize, BTreeMap<String, Slot<I>>> = BTreeMap::new();
-        for (path, slot) in slots {
-            times.entry(slot.time).or_default().insert(path, slot);
-        }
-        let groups = times.into_iter().filter_map(|(time, slots)| Group::restore(time, slots));
-        self.groups = groups.collect();
+    pub(crate) fn restore(&mut self, groups: Vec<Group<I>>) {
+        self.groups = groups;
     }
 }
 
 impl<I: Backend> Group<I> {
+    /// Weights that have made as many steps, with the means of their gradients and of the squares.
+    pub(crate) fn new(weights: Row<I>, moments: Option<(usize, [Row<I>; 2])>) -> Self {
+        let state = moments.map(|(time, moments)| {
+            let [moment_1, moment_2] = moments.map(Row::into_values);
+            AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))
+        });
+        Self { weights, state }
+    }
+
     fn stepped(self, adamw: &AdamW, learning_rate: f64, gradient: Row<I>) -> Self {
         let mut state = self.state;
         let weights = self.weights.map(|weights| {
@@ -201,51 +208,23 @@ impl<I: Backend> Group<I> {
     }
 
     fn select(&self, layout: &Layout) -> Option<Self> {
-        let state = match self.moments() {
-            Some((time, moments)) => {
-                let [moment_1, moment_2] =
-                    moments.map(|row| row.select(layout).map(Row::into_values));
-                Some(state(time, moment_1?, moment_2?))
-            }
-            None => None,
-        };
-        Some(Self { weights: self.weights.select(layout)?, state })
+        let select = |row: Row<I>| row.select(layout);
+        let moments = self.moments().and_then(|(time, [moment_1, moment_2])| {
+            Some((time, [select(moment_1)?, select(moment_2)?]))
+        });
+        Some(Self::new(self.weights.select(layout)?, moments))
     }
 
-    fn moments(&self) -> Option<(usize, [Row<I>; 2])> {
+    /// Steps made, the mean of the gradients, and the mean of their squares. `None` before the first step.
+    pub(crate) fn moments(&self) -> Option<(usize, [Row<I>; 2])> {
         let momentum = &self.state.as_ref()?.momentum;
         let moments = [&momentum.moment_1, &momentum.moment_2];
         Some((momentum.time, moments.map(|moment| self.weights.with(moment.clone()))))
     }
 
-    fn slots(&self) -> impl Iterator<Item = (&str, Slot<I>)> {
-        let moments = self.moments();
-        self.weights.layout().paths().filter_map(move |path| {
-            let (time, [moment_1, moment_2]) = moments.as_ref()?;
-            let (moment_1, moment_2) = (moment_1.get(path)?, moment_2.get(path)?);
-            let weight = self.weights.get(path)?;
-            Some((path, Slot { time: *time, moment_1, moment_2, weight }))
-        })
+    pub(crate) fn weights(&self) -> &Row<I> {
+        &self.weights
     }
-
-    fn restore(time: usize, slots: BTreeMap<String, Slot<I>>) -> Option<Self> {
-        let row = |of: fn(&Slot<I>) -> &Tensor<I, 1>| {
-            let tensors = slots.iter().map(|(path, slot)| (path.clone(), of(slot).clone().into()));
-            Row::gather(tensors.collect())
-        };
-        let moment_1 = row(|slot| &slot.moment_1)?.into_values();
-        let moment_2 = row(|slot| &slot.moment_2)?.into_values();
-        let weights = row(|slot| &slot.weight)?;
-        Some(Self { weights, state: Some(state(time, moment_1, moment_2)) })
-    }
-}
-
-fn state<I: Backend>(
-    time: usize,
-    moment_1: Tensor<I, 1>,
-    moment_2: Tensor<I, 1>,
-) -> AdamWState<I, 1> {
-    AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))
 }
 
 /// Rows in the types that models have, each cast once.

@@ -38,10 +38,15 @@ impl Layout {
         self.places.keys().map(String::as_str)
     }
 
+    /// The parameters with their numbers of values.
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = (String, usize)> {
+        self.places.iter().map(|(path, place)| (path.clone(), place.len()))
+    }
+
     /// The parameters that are wanted, in a row of their own, and the others in another.
     pub(crate) fn partition(&self, wanted: impl Fn(&str) -> bool) -> [Self; 2] {
-        let lengths = self.places.iter().map(|(path, place)| (path.clone(), place.len()));
-        let (inside, outside): (Vec<_>, Vec<_>) = lengths.partition(|(path, _)| wanted(path));
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            self.lengths().partition(|(path, _)| wanted(path));
         [Self::new(inside), Self::new(outside)]
     }
 

@@ -94,7 +94,7 @@ impl Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws::Draws;
+    use crate::{BatchRows, Draws};
 
     fn striped(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, _| image::Rgb([(x * 255 / width) as u8, 0, 255]))
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn pictures_are_covered_and_cut_in_the_middle() {
-        let mut choices = Draws::new(0).choices(0);
+        let mut choices = Draws::new(0).choices(0, BatchRows::default());
         let picture = Framing::new(8, 8).apply(striped(64, 16), &mut choices);
         assert_eq!(picture.image().dimensions(), (8, 8));
         let red: Vec<u8> = picture.image().pixels().map(|pixel| pixel.0[0]).collect();
@@ -121,7 +121,8 @@ mod tests {
         let image = RgbImage::from_fn(200, 96, |x, y| {
             image::Rgb([(x * 255 / 199) as u8, (y * 255 / 95) as u8, ((x + y) % 60 * 4) as u8])
         });
-        let found = Framing::new(32, 32).apply(image.clone(), &mut Draws::new(0).choices(0));
+        let found = Framing::new(32, 32)
+            .apply(image.clone(), &mut Draws::new(0).choices(0, BatchRows::default()));
         let mut scaled = imageops::resize(&image, 67, 32, imageops::FilterType::Lanczos3);
         let expected = imageops::crop(&mut scaled, 17, 0, 32, 32).to_image();
         for (found, expected) in found.image().pixels().zip(expected.pixels()) {
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn extreme_pictures_need_no_more_memory_than_they_have() {
-        let mut choices = Draws::new(0).choices(0);
+        let mut choices = Draws::new(0).choices(0, BatchRows::default());
         let framing = Framing { random_crop: true, ..Framing::new(512, 512) };
         for (width, height) in [(100_000, 1), (1, 100_000), (1, 1)] {
             let picture = framing.apply(striped(width, height), &mut choices);
@@ -148,7 +149,7 @@ mod tests {
     fn flips_and_crops_follow_the_draws() {
         let framing = Framing { random_crop: true, random_flip: true, ..Framing::new(8, 8) };
         let pictures = |seed| -> Vec<Picture> {
-            let mut choices = Draws::new(seed).choices(0);
+            let mut choices = Draws::new(seed).choices(0, BatchRows::default());
             (0..8).map(|_| framing.apply(striped(64, 16), &mut choices)).collect()
         };
         assert_eq!(pictures(1), pictures(1));

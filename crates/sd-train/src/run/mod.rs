@@ -1,6 +1,7 @@
 //! A training run from a file: what `sd train` does.
 
 mod curve;
+mod devices;
 mod drive;
 mod file;
 mod log;
@@ -9,6 +10,8 @@ mod output;
 mod publish;
 mod scaling;
 mod sheet;
+#[cfg(test)]
+mod toy;
 
 use std::path::Path;
 
@@ -19,8 +22,9 @@ pub use file::{CheckpointSection, DataSection, DiffusionSection, RunFile, TaskKi
 pub use log::{Entry, Observer};
 pub use sheet::contact_sheet;
 
-use crate::{Task, TrainError, TrainedWeights, Trainer};
-use drive::drive;
+use crate::{Task, TrainError, TrainedWeights, precision};
+use devices::devices;
+use drive::Run;
 use output::Output;
 
 /// Pictures that show how far a training is, and figures by name.
@@ -69,15 +73,16 @@ pub fn run<B: TrainBackend>(
     resume: Resume,
     observer: &mut dyn Observer,
 ) -> Result<Ended, TrainError> {
+    precision::check::<B::InnerBackend>(file.dtype, device)?;
+    let devices = devices::<B::InnerBackend>(&file.devices, device)?;
     let output = Output::create(file, resume)?;
+    let run = Run { file, output: &output };
     match file.task {
         TaskKind::Autoencoder => {
-            let task = models::autoencoder::<B>(file, device)?;
-            drive(Trainer::new(task, file.train.clone()), file, &output, observer)
+            run.on::<B, _>(&devices, observer, &|device| models::autoencoder::<B>(file, device))
         }
         TaskKind::Diffusion => {
-            let task = models::diffusion::<B>(file, device)?;
-            drive(Trainer::new(task, file.train.clone()), file, &output, observer)
+            run.on::<B, _>(&devices, observer, &|device| models::diffusion::<B>(file, device))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     Published, Shown, Validation,
     scaling::{self, scaling_factor},
 };
-use crate::{AutoencoderTask, DiffusionTask, Task, TrainError, TrainedWeights, draws::Draws};
+use crate::{AutoencoderTask, BatchRows, DiffusionTask, Draws, Task, TrainError, TrainedWeights};
 
 /// A part with its trained weights, without what training needs.
 fn trained<B, M>(
@@ -63,7 +63,7 @@ impl<B: TrainBackend> Published<B> for AutoencoderTask<B> {
         let failed = |error| TrainError::part("vae", error);
         let vae = trained::<B, _>("vae", &self.model, weights)?;
         let examples: Vec<usize> = (0..validation.pictures.min(self.examples())).collect();
-        let mut choices = Draws::new(validation.seed).choices(0);
+        let mut choices = Draws::new(validation.seed).choices(0, BatchRows::default());
         let images =
             self.pictures.batch::<B::InnerBackend>(&examples, &mut choices, &self.device)?;
         let latents = vae.encode(images.clone()).map_err(failed)?.mode();

@@ -4,4 +4,5 @@
 mod fixtures;
 mod gradients;
 mod optimizer;
+mod refusals;
 mod runs;
