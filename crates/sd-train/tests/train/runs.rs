@@ -21,7 +21,7 @@ use sd_train::{
 use crate::fixtures::{self, B};
 
 /// Eight pictures, half of each in one colour, with their captions.
-fn folder(directory: &Path) {
+pub(crate) fn folder(directory: &Path) {
     let mut lines = String::new();
     for index in 0..8u32 {
         let [red, green, blue] =
@@ -111,7 +111,7 @@ fn an_autoencoder_learns_its_pictures() {
     let mut trainer = Trainer::new(autoencoder(directory.path()), options(20));
     let losses = losses(&mut trainer, 20);
     let (first, last) = (mean(&losses[..4]), mean(&losses[16..]));
-    assert!(last < 0.85 * first, "{first} became {last}");
+    assert!(last < 0.85 * first && last < 0.65, "{first} became {last}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_denoiser_learns_with_its_text_encoder() {
     let before = weights(&trainer);
     let losses = losses(&mut trainer, 24);
     let (first, last) = (mean(&losses[..8]), mean(&losses[16..]));
-    assert!(last < 0.9 * first, "{first} became {last}");
+    assert!(last < 0.9 * first && last < 1.55, "{first} became {last}");
     let moved = before.iter().zip(weights(&trainer)).filter(|(a, b)| *a != b).count();
     assert!(moved > before.len() / 2, "{moved} of {} weights moved", before.len());
 }
