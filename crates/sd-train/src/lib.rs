@@ -23,6 +23,8 @@
 mod autoencoder;
 mod autoencoder_task;
 mod batch_rows;
+#[cfg(feature = "collective")]
+mod collective;
 pub mod data;
 mod diffusion;
 mod diffusion_task;

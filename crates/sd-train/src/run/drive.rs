@@ -31,6 +31,9 @@ impl Run<'_> {
                 self.begin(&mut trainer)?;
                 self.lead(trainer, observer)
             }
+            #[cfg(feature = "collective")]
+            devices => self.together(devices, observer, build),
+            #[cfg(not(feature = "collective"))]
             devices => Err(TrainError::NoCollective { devices: devices.len() }),
         }
     }

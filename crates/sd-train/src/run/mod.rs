@@ -10,6 +10,8 @@ mod output;
 mod publish;
 mod scaling;
 mod sheet;
+#[cfg(feature = "collective")]
+mod together;
 #[cfg(test)]
 mod toy;
 

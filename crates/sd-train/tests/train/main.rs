@@ -6,3 +6,5 @@ mod gradients;
 mod optimizer;
 mod refusals;
 mod runs;
+#[cfg(feature = "collective")]
+mod together;

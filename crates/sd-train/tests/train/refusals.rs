@@ -44,6 +44,7 @@ fn devices_that_are_not_there_are_refused() {
     assert!(matches!(error, TrainError::NoDevice { index: 1, .. }), "{error}");
 }
 
+#[cfg(not(feature = "collective"))]
 #[test]
 fn several_devices_need_their_feature() {
     let error = refusal("devices = [0, 0]");
