@@ -84,7 +84,8 @@ impl<B: TrainBackend> DiffusionTask<B> {
         examples: &[usize],
         choices: &mut Choices,
     ) -> Result<Tensor<B, 3>, TrainError> {
-        let captions = examples.iter().map(|index| match choices.chance(self.caption_dropout) {
+        let dropped = choices.each(examples.len(), |choices| choices.chance(self.caption_dropout));
+        let captions = examples.iter().zip(dropped).map(|(index, dropped)| match dropped {
             true => "",
             false => self.pictures.folder().caption(*index),
         });

@@ -4,6 +4,8 @@ use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use sd_schedulers::{NoiseGenerator, TorchCpuGenerator};
 
+use crate::BatchRows;
+
 /// What a draw is for. Each purpose has a stream of its own, so that one more draw of one changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -38,25 +40,9 @@ impl Draws {
         order
     }
 
-    /// Which examples a step takes: the epochs one after the other, without a gap between them.
-    pub fn examples(self, step: u64, batch: usize, count: usize) -> Vec<usize> {
-        let (first, count) = (step * batch as u64, count as u64);
-        let mut known: Option<(u64, Vec<usize>)> = None;
-        (first..first + batch as u64)
-            .map(|position| {
-                let epoch = position / count;
-                if known.as_ref().is_none_or(|(known, _)| *known != epoch) {
-                    known = Some((epoch, self.order(epoch, count as usize)));
-                }
-                let order = &known.as_ref().expect("it was just made").1;
-                order[(position % count) as usize]
-            })
-            .collect()
-    }
-
-    /// The choices of a step: timesteps, dropped captions, flips and crops.
-    pub fn choices(self, step: u64) -> Choices {
-        Choices(self.stream(Purpose::Choices, step))
+    /// The choices of a step, of which these rows of its batch take theirs: timesteps, dropped captions, flips and crops.
+    pub fn choices(self, step: u64, rows: BatchRows) -> Choices {
+        Choices { stream: self.stream(Purpose::Choices, step), rows }
     }
 
     /// The noise of a step, from the generator that the pipelines use.
@@ -68,22 +54,36 @@ impl Draws {
 
 /// Choices of one step, in the order in which they are asked for.
 #[derive(Debug)]
-pub struct Choices(ChaCha8Rng);
+pub struct Choices {
+    stream: ChaCha8Rng,
+    rows: BatchRows,
+}
 
 impl Choices {
     /// A number below `limit`, which is at least 1.
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0.random_range(0..limit.max(1))
+        self.stream.random_range(0..limit.max(1))
     }
 
-    /// Choices of their own for each of several things that are done at the same time.
-    pub fn each(&mut self, count: usize) -> Vec<Self> {
-        (0..count).map(|_| Self(ChaCha8Rng::seed_from_u64(self.0.random()))).collect()
+    /// One choice for each of the `count` rows that are at hand. The other rows of the batch are drawn for, too: on every peer the
+    /// stream goes on from the same place.
+    pub fn each<T>(&mut self, count: usize, mut choose: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let BatchRows { before, after, .. } = self.rows;
+        (0..before).for_each(|_| drop(choose(self)));
+        let own = (0..count).map(|_| choose(self)).collect();
+        (0..after).for_each(|_| drop(choose(self)));
+        own
+    }
+
+    /// Choices of their own, for something that is done at the same time as other things.
+    pub fn fork(&mut self) -> Self {
+        let stream = ChaCha8Rng::seed_from_u64(self.stream.random());
+        Self { stream, rows: BatchRows::default() }
     }
 
     /// Yes with this probability.
     pub fn chance(&mut self, probability: f64) -> bool {
-        self.0.random_bool(probability.clamp(0.0, 1.0))
+        self.stream.random_bool(probability.clamp(0.0, 1.0))
     }
 }
 
@@ -92,22 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_epoch_takes_every_example_once() {
-        let draws = Draws::new(7);
-        let taken: Vec<usize> = (0..6).flat_map(|step| draws.examples(step, 5, 10)).collect();
-        for epoch in taken.chunks(10) {
-            let mut sorted = epoch.to_vec();
-            sorted.sort_unstable();
-            assert_eq!(sorted, (0..10).collect::<Vec<_>>());
-        }
-        assert_ne!(taken[..10], taken[10..20]);
-        assert_eq!(draws.examples(3, 5, 10), taken[15..20]);
-    }
-
-    #[test]
     fn a_step_draws_what_it_draws() {
         let draws = Draws::new(7);
-        assert_eq!(draws.choices(3).below(1000), draws.choices(3).below(1000));
+        let choice = || draws.choices(3, BatchRows::default()).below(1000);
+        assert_eq!(choice(), choice());
         assert_eq!(draws.noise(3).normal(4), draws.noise(3).normal(4));
         assert_ne!(draws.noise(3).normal(4), draws.noise(4).normal(4));
         assert_ne!(Draws::new(8).noise(3).normal(4), draws.noise(3).normal(4));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sd_nn::{
+    UnsupportedPrecision,
     checkpoint::{CheckpointError, ParameterError},
     config::ConfigError,
 };
@@ -44,13 +45,64 @@ pub enum TrainError {
         /// Its own words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The loss is no number: the learning rate is too high, or the data broken.
-    #[error("the loss is {loss} at step {step}")]
+    /// The loss, or the norm of the gradients, is no number: the learning rate is too high, or the data broken.
+    #[error("the {what} is {value} at step {step}")]
     NotFinite {
+        /// Which of them.
+        what: &'static str,
+        /// What it is instead.
+        value: f32,
         /// The step, from 0.
         step: u64,
-        /// The loss.
-        loss: f32,
+    },
+    /// A precision that models are not trained in.
+    #[error(
+        "training in f16 is not possible: gradients below 6e-8 become zero and numbers above 65504 infinite, which bf16 and f32 do not do"
+    )]
+    HalfPrecision,
+    /// A precision that the device does not compute in.
+    #[error(transparent)]
+    Precision(#[from] UnsupportedPrecision),
+    /// A batch that peers cannot share.
+    #[error("a batch of {batch} cannot be shared evenly by {peers} peers")]
+    Batch {
+        /// Examples of the batch, over all peers.
+        batch: usize,
+        /// The peers.
+        peers: usize,
+    },
+    /// A device that is not there.
+    #[error("there is no device {index}: {backend} has {count} of them")]
+    NoDevice {
+        /// The device that was asked for, from 0.
+        index: usize,
+        /// The backend's name.
+        backend: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// Several devices, in a build that cannot train on them.
+    #[error(
+        "this build trains on one device, and {devices} were asked for: build it with `--features collective`"
+    )]
+    NoCollective {
+        /// How many were asked for.
+        devices: usize,
+    },
+    /// No library to copy from one CUDA device to another.
+    #[error("no NCCL library (libnccl) on this machine, by which CUDA devices exchange gradients")]
+    NoNccl,
+    /// Peers that could not exchange what they found.
+    #[error("the peers of this run could not exchange their gradients: {message}")]
+    Exchange {
+        /// What Burn says.
+        message: String,
+    },
+    /// A peer that panicked.
+    #[error("peer {index} of this run panicked")]
+    PeerPanicked {
+        /// Which, from 0.
+        index: usize,
     },
     /// A state of another run.
     #[error("{}: {message}", path.display())]

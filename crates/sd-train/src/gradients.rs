@@ -3,77 +3,76 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{
-    DType, FloatDType, Tensor,
+    Tensor,
     backend::{AutodiffBackend, Backend},
 };
 use sd_nn::checkpoint::{AnyTensor, Parameters};
 
-/// Gradients in f32, each as one row, by the path of their parameter. Burn's own are keyed by ids that every run draws anew.
+use crate::{row::Row, task::prefix};
+
+/// Gradients in f32, by the path of their parameter: Burn's own are keyed by ids that every run draws anew.
 #[derive(Debug, Clone)]
 pub struct Gradients<I: Backend> {
-    rows: BTreeMap<String, Tensor<I, 1>>,
-}
-
-impl<I: Backend> Default for Gradients<I> {
-    fn default() -> Self {
-        Self { rows: BTreeMap::new() }
-    }
+    /// `None` without any.
+    row: Option<Row<I>>,
 }
 
 impl<I: Backend> Gradients<I> {
-    /// The gradients of what was differentiated, for every parameter that had a part in it; `prefix` stands before the paths.
-    pub fn collect<B>(
-        &mut self,
-        prefix: &str,
-        module: &(impl Parameters<B> + ?Sized),
-        gradients: &B::Gradients,
-    ) where
-        B: AutodiffBackend<InnerBackend = I>,
-    {
-        module.visit_parameters(&mut |view| {
-            let Some(gradient) = view.tensor().grad(gradients) else { return };
-            self.add(format!("{prefix}{}", view.path()), gradient);
-        });
+    /// Gradients by path.
+    pub fn new(gradients: impl IntoIterator<Item = (String, AnyTensor<I>)>) -> Self {
+        Self { row: Row::gather(gradients.into_iter().collect()) }
     }
 
-    /// Adds a gradient to what is there for its parameter, as several backward passes of one step do.
-    pub fn add(&mut self, path: String, gradient: AnyTensor<I>) {
-        let row = gradient.cast(FloatDType::F32).flatten();
-        let sum = match self.rows.remove(&path) {
-            Some(before) => before + row,
-            None => row,
+    /// The gradients of what was differentiated, for every parameter that had a part in it. Names of parts stand before the paths.
+    pub fn of<B>(parts: &[(&str, &dyn Parameters<B>)], gradients: &B::Gradients) -> Self
+    where
+        B: AutodiffBackend<InnerBackend = I>,
+    {
+        let mut found = BTreeMap::new();
+        for (name, part) in parts {
+            part.visit_parameters(&mut |view| {
+                let Some(gradient) = view.tensor().grad(gradients) else { return };
+                found.insert(format!("{}{}", prefix(name), view.path()), gradient);
+            });
+        }
+        Self { row: Row::gather(found) }
+    }
+
+    /// The sum with other gradients, as several backward passes of one step make it.
+    pub fn plus(self, other: Self) -> Self {
+        let row = match (self.row, other.row) {
+            (Some(row), Some(other)) => row.plus(&other),
+            (row, other) => row.or(other),
         };
-        self.rows.insert(path, sum);
+        Self { row }
     }
 
     /// The gradient of a parameter, as a row.
-    pub fn get(&self, path: &str) -> Option<&Tensor<I, 1>> {
-        self.rows.get(path)
+    pub fn get(&self, path: &str) -> Option<Tensor<I, 1>> {
+        self.row.as_ref()?.get(path)
     }
 
     /// Paths, in their order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.rows.keys().map(String::as_str)
+        self.row.iter().flat_map(|row| row.layout().paths())
     }
 
     /// Whether nothing was collected.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.row.is_none()
     }
 
     /// All gradients times a factor.
     pub fn scale(self, factor: f64) -> Self {
-        if factor == 1.0 {
-            return self;
+        match factor == 1.0 {
+            true => self,
+            false => Self { row: self.row.map(|row| row.map(|values| values * factor)) },
         }
-        Self { rows: self.rows.into_iter().map(|(path, row)| (path, row * factor)).collect() }
     }
 
     /// The L2 norm of all gradients together, `[1]`, without reading the device. `None` without gradients.
     pub fn norm(&self) -> Option<Tensor<I, 1>> {
-        let squares: Vec<Tensor<I, 1>> =
-            self.rows.values().map(|row| (row.clone() * row.clone()).sum()).collect();
-        (!squares.is_empty()).then(|| Tensor::cat(squares, 0).sum().sqrt())
+        self.row.as_ref().map(|row| row.squares().sqrt())
     }
 
     /// Clips the norm of all gradients together, as PyTorch's `clip_grad_norm_` does: Burn's own clips tensor by tensor.
@@ -81,11 +80,22 @@ impl<I: Backend> Gradients<I> {
     pub fn clip_norm(self, limit: f64) -> (Self, Option<Tensor<I, 1>>) {
         let Some(norm) = self.norm() else { return (self, None) };
         let factor = ((norm.clone() + 1e-6).recip() * limit).clamp_max(1.0);
-        let rows = self.rows.into_iter().map(|(path, row)| {
-            debug_assert_eq!(row.dtype(), DType::F32);
-            (path, row * factor.clone())
-        });
-        (Self { rows: rows.collect() }, Some(norm))
+        let row = self.row.map(|row| row.map(|values| values * factor));
+        (Self { row }, Some(norm))
+    }
+
+    /// What `change` makes of all values, in one row with zeros between the parameters.
+    pub(crate) fn map<E>(
+        self,
+        change: impl FnOnce(Tensor<I, 1>) -> Result<Tensor<I, 1>, E>,
+    ) -> Result<Self, E> {
+        let Some(row) = self.row else { return Ok(self) };
+        let values = change(row.values().clone())?;
+        Ok(Self { row: Some(row.with(values)) })
+    }
+
+    pub(crate) fn row(&self) -> Option<&Row<I>> {
+        self.row.as_ref()
     }
 }
 
@@ -96,12 +106,10 @@ mod tests {
     type I = burn_ndarray::NdArray<f32>;
 
     fn gradients(values: [&[f32]; 2]) -> Gradients<I> {
-        let mut gradients = Gradients::default();
-        for (path, values) in ["a", "b"].into_iter().zip(values) {
+        Gradients::new(["a", "b"].into_iter().zip(values).map(|(path, values)| {
             let row = Tensor::<I, 1>::from_floats(values, &Default::default());
-            gradients.add(path.to_owned(), row.into());
-        }
-        gradients
+            (path.to_owned(), row.into())
+        }))
     }
 
     fn row(gradients: &Gradients<I>, path: &str) -> Vec<f32> {
@@ -121,9 +129,12 @@ mod tests {
 
     #[test]
     fn several_passes_add_up() {
-        let mut sum = gradients([&[1.0], &[2.0]]);
-        sum.add("a".into(), Tensor::<I, 1>::from_floats([0.5], &Default::default()).into());
-        let half = sum.scale(0.5);
+        let more = Tensor::<I, 1>::from_floats([0.5], &Default::default());
+        let more = Gradients::new([("a".to_owned(), more.into())]);
+        let half = gradients([&[1.0], &[2.0]]).plus(more).scale(0.5);
         assert_eq!((row(&half, "a"), row(&half, "b")), (vec![0.75], vec![1.0]));
+        let none = Gradients::<I>::new([]);
+        assert!(none.is_empty() && none.norm().is_none());
+        assert_eq!(row(&none.plus(half), "a"), [0.75]);
     }
 }

@@ -7,7 +7,7 @@ use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{FileDtype, SafetensorsFile, TensorToSave, WeightSource, save_file};
 use sd_vae::AutoencoderKL;
 
-use crate::{TrainError, data::Pictures, draws::Draws};
+use crate::{BatchRows, Draws, TrainError, data::Pictures};
 
 /// Pictures that are encoded at a time.
 const BATCH: usize = 16;
@@ -61,7 +61,7 @@ impl LatentTable {
         let mut table = Self { shape: [0; 3], means: Vec::new(), stds: Vec::new() };
         let indices: Vec<usize> = (0..pictures.folder().len()).collect();
         // Nothing is chosen: pictures whose framing is random have no table.
-        let mut choices = Draws::new(0).choices(0);
+        let mut choices = Draws::new(0).choices(0, BatchRows::default());
         for examples in indices.chunks(BATCH) {
             let images = pictures.batch::<B>(examples, &mut choices, device)?;
             let posterior = vae.encode(images).map_err(|error| TrainError::part("vae", error))?;

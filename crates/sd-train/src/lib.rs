@@ -22,32 +22,47 @@
 
 mod autoencoder;
 mod autoencoder_task;
+mod batch_rows;
+#[cfg(feature = "collective")]
+mod collective;
 pub mod data;
 mod diffusion;
 mod diffusion_task;
 mod draws;
 mod ema;
+mod epochs;
 mod error;
 mod gradients;
 mod latents;
 mod learning_rate;
 pub mod objective;
 mod optimizer;
+mod passes;
+mod peers;
+mod precision;
+mod row;
 pub mod run;
 mod state;
+mod step_report;
 mod task;
+mod trained;
 mod trainer;
 
 pub use autoencoder::{AutoencoderObjective, AutoencoderTerms};
 pub use autoencoder_task::AutoencoderTask;
+pub use batch_rows::BatchRows;
 pub use diffusion::denoising_loss;
 pub use diffusion_task::{DiffusionTask, Latents};
 pub use draws::{Choices, Draws};
 pub use ema::Ema;
+pub use epochs::Epochs;
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use latents::LatentTable;
 pub use learning_rate::{Decay, LearningRate};
 pub use optimizer::{AdamWOptions, Optimizer};
+pub use peers::{Alone, Peers};
+pub use step_report::StepReport;
 pub use task::{Losses, Share, Task};
-pub use trainer::{StepReport, TrainOptions, Trainer};
+pub use trained::TrainedWeights;
+pub use trainer::{TrainOptions, Trainer};

@@ -1,6 +1,6 @@
 //! AdamW over parameters by path.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use burn::tensor::{
     DType, FloatDType, Tensor,
@@ -10,7 +10,11 @@ use burn_optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOp
 use sd_nn::checkpoint::{AnyTensor, ParameterError, Parameters};
 use serde::{Deserialize, Serialize};
 
-use crate::Gradients;
+use crate::{
+    Gradients,
+    row::{Layout, Row},
+    task::prefix,
+};
 
 /// AdamW (<https://arxiv.org/abs/1711.05101>), with PyTorch's defaults; Burn's are others.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,29 +39,26 @@ impl Default for AdamWOptions {
 
 /// The optimiser, with its state for every parameter that had a gradient.
 ///
-/// Working weights may be of 16 bits: updates go to f32 masters, which it keeps for those.
+/// It keeps the weights that it moves, in f32: those in the models follow them, rounded where they are of 16 bits. What changes
+/// them in the models behind its back is lost with the next step.
 #[derive(Clone)]
 pub struct Optimizer<I: Backend> {
     adamw: AdamW,
-    slots: BTreeMap<String, Slot<I>>,
+    groups: Vec<Group<I>>,
 }
 
-/// What is remembered of one parameter, in f32, as rows.
+/// Parameters that made the same steps.
 #[derive(Clone)]
-pub(crate) struct Slot<I: Backend> {
-    /// Steps made.
-    pub(crate) time: usize,
-    /// Mean of the gradients.
-    pub(crate) moment_1: Tensor<I, 1>,
-    /// Mean of their squares.
-    pub(crate) moment_2: Tensor<I, 1>,
-    /// The weight, where the working weight is of 16 bits.
-    pub(crate) master: Option<Tensor<I, 1>>,
+pub(crate) struct Group<I: Backend> {
+    weights: Row<I>,
+    /// None before the first step.
+    state: Option<AdamWState<I, 1>>,
 }
 
 impl<I: Backend> core::fmt::Debug for Optimizer<I> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Optimizer").field("parameters", &self.slots.len()).finish_non_exhaustive()
+        let parameters = self.weights().flat_map(|row| row.layout().paths()).count();
+        f.debug_struct("Optimizer").field("parameters", &parameters).finish_non_exhaustive()
     }
 }
 
@@ -70,70 +71,180 @@ impl<I: Backend> Optimizer<I> {
             .with_epsilon(options.eps)
             .with_weight_decay(options.weight_decay)
             .build();
-        Self { adamw, slots: BTreeMap::new() }
+        Self { adamw, groups: Vec::new() }
     }
 
-    /// Makes a step: every parameter that has a gradient moves, the others stay. `prefix` stands before the paths.
+    /// Makes a step: every parameter that has a gradient moves, the others stay. Names of parts stand before the paths.
     ///
     /// # Errors
-    /// [`ParameterError`], when the module takes no parameter of its own shape.
+    /// [`ParameterError`], when a part takes no parameter of its own shape.
     pub fn step<B>(
         &mut self,
         learning_rate: f64,
-        prefix: &str,
-        module: &mut (impl Parameters<B> + ?Sized),
+        parts: Vec<(&str, &mut dyn Parameters<B>)>,
         gradients: &Gradients<I>,
     ) -> Result<(), ParameterError>
     where
         B: AutodiffBackend<InnerBackend = I>,
     {
-        module.map_parameters(&mut |path, value| {
-            let path = format!("{prefix}{path}");
-            match gradients.get(&path) {
-                Some(gradient) => self.update(learning_rate, path, value, gradient.clone()),
-                None => value,
-            }
-        })
+        let Some(row) = gradients.row() else { return Ok(()) };
+        let shared: Vec<(&str, &dyn Parameters<B>)> =
+            parts.iter().map(|(name, part)| (*name, &**part)).collect();
+        self.take_in::<B>(&shared);
+        self.arrange(row.layout());
+        let groups = mem::take(&mut self.groups).into_iter();
+        self.groups = groups
+            .map(|group| match row.select(group.weights.layout()) {
+                Some(gradient) => group.stepped(&self.adamw, learning_rate, gradient),
+                None => group,
+            })
+            .collect();
+        self.write(parts, |path| row.layout().has(path))
     }
 
-    fn update<B>(
-        &mut self,
-        learning_rate: f64,
-        path: String,
-        value: AnyTensor<B>,
-        gradient: Tensor<I, 1>,
-    ) -> AnyTensor<B>
+    /// Takes in the weights that it does not keep yet.
+    pub(crate) fn take_in<B>(&mut self, parts: &[(&str, &dyn Parameters<B>)])
     where
         B: AutodiffBackend<InnerBackend = I>,
     {
-        let (shape, dtype) = (value.shape(), value.dtype());
-        let (state, master) = match self.slots.remove(&path) {
-            Some(Slot { time, moment_1, moment_2, master }) => (
-                Some(AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))),
-                master,
-            ),
-            None => (None, None),
-        };
-        let working = || value.inner().cast(FloatDType::F32).flatten();
-        let weight = master.unwrap_or_else(working);
-        let (weight, state) = self.adamw.step(learning_rate, weight, gradient, state);
-        if let Some(AdamWState { momentum }) = state {
-            let AdaptiveMomentumState { time, moment_1, moment_2, .. } = momentum;
-            let master = (dtype != DType::F32).then(|| weight.clone());
-            self.slots.insert(path, Slot { time, moment_1, moment_2, master });
+        let mut new = BTreeMap::new();
+        for (name, part) in parts {
+            part.visit_parameters(&mut |view| {
+                let path = format!("{}{}", prefix(name), view.path());
+                if !self.weights().any(|weights| weights.layout().has(&path)) {
+                    new.insert(path, view.tensor().inner());
+                }
+            });
         }
-        let working = AnyTensor::from_flat(weight, &shape);
-        AnyTensor::from_inner(match FloatDType::from(dtype) {
-            FloatDType::F32 => working,
-            other => working.cast(other),
-        })
+        self.groups.extend(Row::gather(new).map(|weights| Group { weights, state: None }));
     }
 
-    pub(crate) fn slots(&self) -> &BTreeMap<String, Slot<I>> {
-        &self.slots
+    /// Brings the groups to where each moves as a whole or not at all.
+    fn arrange(&mut self, moving: &Layout) {
+        if !self.weights().any(|weights| weights.layout() == moving) {
+            let groups = mem::take(&mut self.groups).into_iter();
+            self.groups = groups.flat_map(|group| group.split(moving)).collect();
+        }
     }
 
-    pub(crate) fn insert(&mut self, path: String, slot: Slot<I>) {
-        self.slots.insert(path, slot);
+    /// What `change` makes of the weights.
+    pub(crate) fn exchange<E>(
+        &mut self,
+        mut change: impl FnMut(Tensor<I, 1>) -> Result<Tensor<I, 1>, E>,
+    ) -> Result<(), E> {
+        for group in &mut self.groups {
+            group.weights = group.weights.with(change(group.weights.values().clone())?);
+        }
+        Ok(())
+    }
+
+    /// Puts the weights that have `moved` into the parts.
+    pub(crate) fn write<B>(
+        &self,
+        parts: Vec<(&str, &mut dyn Parameters<B>)>,
+        moved: impl Fn(&str) -> bool,
+    ) -> Result<(), ParameterError>
+    where
+        B: AutodiffBackend<InnerBackend = I>,
+    {
+        let mut cast = Cast { rows: self.weights().collect(), cast: Vec::new() };
+        for (name, part) in parts {
+            part.map_parameters(&mut |path, value| {
+                let path = format!("{}{path}", prefix(name));
+                let weight = moved(&path).then(|| cast.get(&path, value.dtype())).flatten();
+                match weight {
+                    Some(weight) => {
+                        AnyTensor::from_inner(AnyTensor::from_flat(weight, &value.shape()))
+                    }
+                    None => value,
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The weights, in f32.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &Row<I>> {
+        self.groups.iter().map(|group| &group.weights)
+    }
+
+    pub(crate) fn groups(&self) -> &[Group<I>] {
+        &self.groups
+    }
+
+    pub(crate) fn restore(&mut self, groups: Vec<Group<I>>) {
+        self.groups = groups;
+    }
+}
+
+impl<I: Backend> Group<I> {
+    /// Weights that have made as many steps, with the means of their gradients and of the squares.
+    pub(crate) fn new(weights: Row<I>, moments: Option<(usize, [Row<I>; 2])>) -> Self {
+        let state = moments.map(|(time, moments)| {
+            let [moment_1, moment_2] = moments.map(Row::into_values);
+            AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))
+        });
+        Self { weights, state }
+    }
+
+    fn stepped(self, adamw: &AdamW, learning_rate: f64, gradient: Row<I>) -> Self {
+        let mut state = self.state;
+        let weights = self.weights.map(|weights| {
+            let (weights, next) =
+                adamw.step(learning_rate, weights, gradient.into_values(), state.take());
+            state = next;
+            weights
+        });
+        Self { weights, state }
+    }
+
+    /// Those of its parameters that move, and the others.
+    fn split(self, moving: &Layout) -> Vec<Self> {
+        let halves = self.weights.layout().partition(|path| moving.has(path));
+        match halves.iter().any(Layout::is_empty) {
+            true => vec![self],
+            false => halves.iter().filter_map(|layout| self.select(layout)).collect(),
+        }
+    }
+
+    fn select(&self, layout: &Layout) -> Option<Self> {
+        let select = |row: Row<I>| row.select(layout);
+        let moments = self.moments().and_then(|(time, [moment_1, moment_2])| {
+            Some((time, [select(moment_1)?, select(moment_2)?]))
+        });
+        Some(Self::new(self.weights.select(layout)?, moments))
+    }
+
+    /// Steps made, the mean of the gradients, and the mean of their squares. `None` before the first step.
+    pub(crate) fn moments(&self) -> Option<(usize, [Row<I>; 2])> {
+        let momentum = &self.state.as_ref()?.momentum;
+        let moments = [&momentum.moment_1, &momentum.moment_2];
+        Some((momentum.time, moments.map(|moment| self.weights.with(moment.clone()))))
+    }
+
+    pub(crate) fn weights(&self) -> &Row<I> {
+        &self.weights
+    }
+}
+
+/// Rows in the types that models have, each cast once.
+struct Cast<'a, I: Backend> {
+    rows: Vec<&'a Row<I>>,
+    cast: Vec<(DType, Vec<Row<I>>)>,
+}
+
+impl<I: Backend> Cast<'_, I> {
+    fn get(&mut self, path: &str, dtype: DType) -> Option<Tensor<I, 1>> {
+        let index = match self.cast.iter().position(|(known, _)| *known == dtype) {
+            Some(index) => index,
+            None => {
+                let cast = |row: &&Row<I>| {
+                    (*row).clone().map(|values| values.cast(FloatDType::from(dtype)))
+                };
+                self.cast.push((dtype, self.rows.iter().map(cast).collect()));
+                self.cast.len() - 1
+            }
+        };
+        self.cast[index].1.iter().find_map(|row| row.get(path))
     }
 }

@@ -2,31 +2,34 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, FloatDType, Tensor, TensorData, backend::Backend};
+use burn::tensor::{
+    DType, Tensor, TensorData,
+    backend::{Backend, BackendTypes},
+};
 use sd_kernels::TrainBackend;
 use sd_nn::checkpoint::{
-    AnyTensor, CheckpointError, FileDtype, SafetensorsFile, TensorToSave, WeightSource, save_file,
+    CheckpointError, FileDtype, SafetensorsFile, TensorToSave, WeightSource, save_file,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ema, Task, TrainError, Trainer,
-    optimizer::Slot,
-    trainer::{TrainOptions, prefix},
+    Ema, Optimizer, Task, TrainError, Trainer,
+    optimizer::Group,
+    row::{Layout, Row},
+    trainer::TrainOptions,
 };
 
 /// What a file says of itself.
 const FORMAT: &str = "sd-train 1";
 
-/// The rows of a parameter in a file: `WEIGHT/unet.conv_in.weight` and so on, each flat, in f32.
+/// The rows of a parameter in a file: `WEIGHT/unet.conv_in.weight` and so on, each flat, in f32, also where models are of 16 bits.
 const WEIGHT: &str = "weight";
 const MOMENT_1: &str = "moment_1";
 const MOMENT_2: &str = "moment_2";
-const MASTER: &str = "master";
 const EMA: &str = "ema";
 
 /// What is no tensor.
@@ -39,38 +42,42 @@ struct Numbers {
     times: BTreeMap<String, usize>,
 }
 
-type Rows<I> = BTreeMap<String, Tensor<I, 1>>;
-
 impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// Writes the state: weights, moments, averages, and how far the run is. The file appears whole or not at all.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), TrainError> {
-        let mut rows = self.weights();
+        let mut rows = Vec::new();
         let mut times = BTreeMap::new();
-        for (path, Slot { time, moment_1, moment_2, master }) in self.optimizer.slots() {
-            times.insert(path.clone(), *time);
-            rows.insert(format!("{MOMENT_1}/{path}"), moment_1.clone());
-            rows.insert(format!("{MOMENT_2}/{path}"), moment_2.clone());
-            rows.extend(master.clone().map(|master| (format!("{MASTER}/{path}"), master)));
+        for group in self.optimizer.groups() {
+            rows.push((WEIGHT, group.weights().clone()));
+            let Some((time, [moment_1, moment_2])) = group.moments() else { continue };
+            times.extend(group.weights().layout().paths().map(|path| (path.to_owned(), time)));
+            rows.extend([(MOMENT_1, moment_1), (MOMENT_2, moment_2)]);
         }
         let averages = self.ema.iter().flat_map(|ema| ema.rows());
-        rows.extend(averages.map(|(path, row)| (format!("{EMA}/{path}"), row.clone())));
+        rows.extend(averages.map(|row| (EMA, row.clone())));
 
         let ema_steps = self.ema.as_ref().map(Ema::steps);
         let numbers = Numbers { step: self.step, options: self.options.clone(), ema_steps, times };
         let numbers = serde_json::to_string(&numbers).unwrap_or_default();
         let metadata = [("format", FORMAT.to_owned()), ("state", numbers)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-        let tensors = rows.into_iter().map(|(name, row)| to_save(name, row));
+        let tensors: BTreeMap<String, Tensor<B::InnerBackend, 1>> = rows
+            .iter()
+            .flat_map(|(kind, row)| {
+                row.tensors().into_iter().map(move |(path, row)| (name(kind, &path), row))
+            })
+            .collect();
+        let tensors = tensors.into_iter().map(|(name, row)| to_save(name, row));
         Ok(save_file(path, tensors.collect(), &BTreeMap::from(metadata))?)
     }
 
     /// Goes on where a saved run was. The task must be the same; of the options only the number of steps may differ.
     ///
     /// # Errors
-    /// When the file cannot be read, or is the state of another run.
+    /// When the file cannot be read, or is the state of another run; nothing has changed then.
     pub fn resume(&mut self, path: impl AsRef<Path>) -> Result<(), TrainError> {
         let file = SafetensorsFile::open(&path)?;
         let state = StateFile { path: path.as_ref().into(), file };
@@ -80,68 +87,30 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             return Err(state.wrong("it was made with other options than those of this run"));
         }
         let device = self.device();
-        let mut weights = Rows::<B::InnerBackend>::new();
-        for (name, row) in self.weights() {
-            let length = row.dims()[0];
-            weights.insert(name.clone(), state.row(&name, Some(length), &device)?);
-        }
-        for (path, time) in numbers.times {
-            let row = |kind: &str| state.row(&format!("{kind}/{path}"), None, &device);
-            let (moment_1, moment_2) = (row(MOMENT_1)?, row(MOMENT_2)?);
-            let master = state.has(&format!("{MASTER}/{path}")).then(|| row(MASTER)).transpose()?;
-            let weight = weights.get(&format!("{WEIGHT}/{path}"));
-            let same =
-                |row: &Tensor<_, 1>| weight.is_some_and(|weight| weight.dims() == row.dims());
-            if ![&moment_1, &moment_2].into_iter().chain(&master).all(same) {
-                return Err(state.wrong(format!("`{path}` has another length, or is unknown")));
+        let all = Layout::new(self.optimizer.weights().flat_map(|row| row.layout().lengths()));
+        let groups = state.groups(&all, &numbers.times, &device)?;
+        let ema = match numbers.ema_steps {
+            Some(steps) => {
+                let averages = state.read(EMA, &all, &device)?;
+                Some(Ema::restore(self.options.ema_decay, steps, averages))
             }
-            self.optimizer.insert(path, Slot { time, moment_1, moment_2, master });
-        }
-        if let Some(steps) = numbers.ema_steps {
-            let mut rows = Rows::new();
-            for (name, weight) in &weights {
-                let path = name.trim_start_matches(WEIGHT).trim_start_matches('/');
-                let row = state.row(&format!("{EMA}/{path}"), Some(weight.dims()[0]), &device)?;
-                rows.insert(path.to_owned(), row);
-            }
-            self.ema = Some(Ema::restore(self.options.ema_decay, steps, rows));
-        }
-        self.set_weights(&weights)?;
-        self.step = numbers.step;
+            None => None,
+        };
+        let mut optimizer = Optimizer::new(self.options.adamw);
+        optimizer.restore(groups);
+        // From here on nothing is read any more: a state that is refused leaves the run as it was.
+        optimizer.write::<B>(self.task.parts_mut(), |_| true)?;
+        (self.step, self.optimizer, self.ema) = (numbers.step, optimizer, ema);
         Ok(())
     }
 
-    /// The weights as rows.
-    fn weights(&self) -> Rows<B::InnerBackend> {
-        let mut rows = Rows::new();
-        for (name, part) in self.task.parts() {
-            part.visit_parameters(&mut |view| {
-                let row = view.tensor().inner().cast(FloatDType::F32).flatten();
-                rows.insert(format!("{WEIGHT}/{}{}", prefix(name), view.path()), row);
-            });
-        }
-        rows
+    pub(crate) fn device(&self) -> <B::InnerBackend as BackendTypes>::Device {
+        self.optimizer.weights().next().map(|row| row.values().device()).unwrap_or_default()
     }
+}
 
-    fn set_weights(&mut self, rows: &Rows<B::InnerBackend>) -> Result<(), TrainError> {
-        for (name, part) in self.task.parts_mut() {
-            part.map_parameters(&mut |path, value| match rows
-                .get(&format!("{WEIGHT}/{}{path}", prefix(name)))
-            {
-                Some(row) => {
-                    let dtype = FloatDType::from(value.dtype());
-                    let weight = AnyTensor::from_flat(row.clone(), &value.shape());
-                    AnyTensor::from_inner(weight.cast(dtype))
-                }
-                None => value,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn device(&self) -> <B::InnerBackend as burn::tensor::backend::BackendTypes>::Device {
-        self.weights().values().next().map(Tensor::device).unwrap_or_default()
-    }
+fn name(kind: &str, path: &str) -> String {
+    format!("{kind}/{path}")
 }
 
 fn to_save<'a, I: Backend>(name: String, row: Tensor<I, 1>) -> TensorToSave<'a> {
@@ -183,23 +152,58 @@ impl StateFile {
         serde_json::from_str(state).map_err(|error| self.wrong(error.to_string()))
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.file.info(name).is_some()
+    /// The weights with their moments: those that have made the same steps together, and those that have made none.
+    fn groups<I: Backend>(
+        &self,
+        all: &Layout,
+        times: &BTreeMap<String, usize>,
+        device: &I::Device,
+    ) -> Result<Vec<Group<I>>, TrainError> {
+        let mut groups = Vec::new();
+        let different: BTreeSet<Option<usize>> =
+            all.paths().map(|path| times.get(path).copied()).collect();
+        for time in different {
+            let [layout, _] = all.partition(|path| times.get(path).copied() == time);
+            let read = |kind: &str| self.read(kind, &layout, device);
+            let moments = match time {
+                Some(time) => read(MOMENT_1)?.zip(read(MOMENT_2)?).map(|(a, b)| (time, [a, b])),
+                None => None,
+            };
+            groups.extend(read(WEIGHT)?.map(|weights| Group::new(weights, moments)));
+        }
+        if let Some(path) = times.keys().find(|path| !all.has(path)) {
+            return Err(self.wrong(format!("`{path}` is no parameter of this run")));
+        }
+        Ok(groups)
+    }
+
+    /// What the file has of a kind for these parameters; `None` for none.
+    fn read<I: Backend>(
+        &self,
+        kind: &str,
+        layout: &Layout,
+        device: &I::Device,
+    ) -> Result<Option<Row<I>>, TrainError> {
+        let mut tensors = BTreeMap::new();
+        for (path, length) in layout.lengths() {
+            let row: Tensor<I, 1> = self.row(&name(kind, &path), length, device)?;
+            tensors.insert(path, row.into());
+        }
+        Ok(Row::gather(tensors))
     }
 
     fn row<I: Backend>(
         &self,
         name: &str,
-        length: Option<usize>,
+        length: usize,
         device: &I::Device,
     ) -> Result<Tensor<I, 1>, TrainError> {
         let Some(info) = self.file.info(name) else {
             return Err(self.wrong(format!("`{name}` is missing")));
         };
-        let fits = info.shape.len() == 1 && length.is_none_or(|length| info.shape[0] == length);
-        if !fits || info.dtype != FileDtype::F32 {
+        if info.shape != [length] || info.dtype != FileDtype::F32 {
             let found = format!("{:?} {:?}", info.dtype, info.shape);
-            return Err(self.wrong(format!("`{name}` is {found}, expected F32 [{length:?}]")));
+            return Err(self.wrong(format!("`{name}` is {found}, expected F32 [{length}]")));
         }
         let data: TensorData = self.file.read(name, DType::F32)?;
         Ok(Tensor::from_data(data, (device, DType::F32)))

@@ -46,3 +46,11 @@ pub trait Task<B: TrainBackend> {
     /// When the data cannot be read, or a model refuses it.
     fn losses(&self, share: Share) -> Result<Losses<B>, TrainError>;
 }
+
+/// What stands before the paths of a part. Nothing, when it has no name.
+pub(crate) fn prefix(part: &str) -> String {
+    match part {
+        "" => String::new(),
+        part => format!("{part}."),
+    }
+}

@@ -1,12 +1,16 @@
 //! Steps of a training run.
 
-use burn::tensor::{FloatDType, Tensor, backend::Backend};
+use burn::tensor::FloatDType;
 use sd_kernels::TrainBackend;
+use sd_nn::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdamWOptions, Decay, Draws, Ema, Gradients, LearningRate, Optimizer, TrainError,
-    task::{Losses, Share, Task},
+    AdamWOptions, Alone, BatchRows, Decay, Draws, Ema, Epochs, Gradients, LearningRate, Optimizer,
+    Peers, StepReport, TrainError, TrainedWeights,
+    passes::{Passes, Sums},
+    precision,
+    task::{Share, Task},
 };
 
 /// How a run goes.
@@ -16,7 +20,7 @@ use crate::{
 pub struct TrainOptions {
     /// Steps of the optimiser. Default: 1000.
     pub steps: u64,
-    /// Examples of each backward pass. Default: 8.
+    /// Examples of each backward pass, over all peers. Default: 8.
     pub batch: usize,
     /// Backward passes of each step. Default: 1.
     pub accumulate: usize,
@@ -53,43 +57,6 @@ impl Default for TrainOptions {
     }
 }
 
-/// A step's figures, still on the device: reading them waits for it.
-#[derive(Debug, Clone)]
-pub struct StepReport<I: Backend> {
-    /// The step, from 0.
-    pub step: u64,
-    /// Its learning rate.
-    pub learning_rate: f64,
-    total: Tensor<I, 1>,
-    terms: Vec<(&'static str, Tensor<I, 1>)>,
-    norm: Option<Tensor<I, 1>>,
-}
-
-impl<I: Backend> StepReport<I> {
-    /// The loss.
-    ///
-    /// # Errors
-    /// [`TrainError::NotFinite`] when it is no number.
-    pub fn loss(&self) -> Result<f32, TrainError> {
-        let loss = number(&self.total);
-        match loss.is_finite() {
-            true => Ok(loss),
-            false => Err(TrainError::NotFinite { step: self.step, loss }),
-        }
-    }
-
-    /// The terms of the loss by name, and the norm of the gradients as `gradient`.
-    pub fn terms(&self) -> Vec<(&'static str, f32)> {
-        let norm = self.norm.iter().map(|norm| ("gradient", norm));
-        let terms = self.terms.iter().map(|(name, term)| (*name, term));
-        terms.chain(norm).map(|(name, value)| (name, number(value))).collect()
-    }
-}
-
-fn number<I: Backend>(value: &Tensor<I, 1>) -> f32 {
-    value.to_data().iter::<f32>().next().unwrap_or(f32::NAN)
-}
-
 /// A task with everything that goes from step to step.
 #[derive(Debug)]
 pub struct Trainer<B: TrainBackend, T> {
@@ -98,14 +65,71 @@ pub struct Trainer<B: TrainBackend, T> {
     pub(crate) optimizer: Optimizer<B::InnerBackend>,
     pub(crate) ema: Option<Ema<B::InnerBackend>>,
     pub(crate) step: u64,
+    epochs: Epochs,
+    peers: Box<dyn Peers<B::InnerBackend>>,
+    rows: BatchRows,
 }
 
 impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// A run that has not begun.
     pub fn new(task: T, options: TrainOptions) -> Self {
-        let optimizer = Optimizer::new(options.adamw);
+        let rows = BatchRows { own: options.batch, ..BatchRows::default() };
+        Self::of_rows(task, options, Box::new(Alone), rows)
+    }
+
+    /// The part of one peer in a run that has not begun. The others have the same options and tasks of the same kind; see
+    /// [`agree`](Self::agree).
+    ///
+    /// # Errors
+    /// [`TrainError::Batch`] when the batch cannot be shared evenly.
+    pub fn with_peers(
+        task: T,
+        options: TrainOptions,
+        peers: Box<dyn Peers<B::InnerBackend>>,
+    ) -> Result<Self, TrainError> {
+        let rows = BatchRows::of_peer(peers.index(), peers.count(), options.batch)?;
+        Ok(Self::of_rows(task, options, peers, rows))
+    }
+
+    fn of_rows(
+        task: T,
+        options: TrainOptions,
+        peers: Box<dyn Peers<B::InnerBackend>>,
+        rows: BatchRows,
+    ) -> Self {
+        let mut optimizer = Optimizer::new(options.adamw);
+        optimizer.take_in::<B>(&task.parts());
         let ema = (options.ema_decay > 0.0).then(|| Ema::new(options.ema_decay));
-        Self { task, options, optimizer, ema, step: 0 }
+        let epochs = Epochs::new(Draws::new(options.seed), task.examples());
+        Self { task, options, optimizer, ema, step: 0, epochs, peers, rows }
+    }
+
+    /// Makes the models compute in a precision. The optimiser keeps their weights in f32.
+    ///
+    /// # Errors
+    /// [`TrainError::HalfPrecision`] for f16, [`TrainError::Precision`] for what the device does not compute in.
+    pub fn compute_in(&mut self, precision: Precision) -> Result<(), TrainError> {
+        precision::check::<B::InnerBackend>(precision, &self.device())?;
+        let dtype = FloatDType::from(precision.dtype());
+        for (_, part) in self.task.parts_mut() {
+            part.map_parameters(&mut |_, value| value.cast(dtype))?;
+        }
+        Ok(())
+    }
+
+    /// Gives every peer the weights of the first. Replicas of models that begin from scratch are not alike until then.
+    ///
+    /// # Errors
+    /// When a peer is gone.
+    pub fn agree(&mut self) -> Result<(), TrainError> {
+        if self.peers.count() > 1 {
+            let first = self.peers.index() == 0;
+            self.optimizer.exchange(|weights| {
+                self.peers.sum(if first { weights } else { weights.zeros_like() })
+            })?;
+            self.optimizer.write::<B>(self.task.parts_mut(), |_| true)?;
+        }
+        Ok(())
     }
 
     /// What is trained.
@@ -113,9 +137,13 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
         &self.task
     }
 
-    /// The moving averages of the weights, if they are kept.
-    pub fn averages(&self) -> Option<&Ema<B::InnerBackend>> {
-        self.ema.as_ref()
+    /// The weights to show and to keep: the moving averages, if they are made, or else those of the optimiser.
+    pub fn trained(&self) -> TrainedWeights<'_, B::InnerBackend> {
+        let rows = match &self.ema {
+            Some(ema) if ema.steps() > 0 => ema.rows().iter().collect(),
+            _ => self.optimizer.weights().collect(),
+        };
+        TrainedWeights { rows }
     }
 
     /// Steps made.
@@ -131,7 +159,8 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     /// Makes a step.
     ///
     /// # Errors
-    /// When the data cannot be read, or a model refuses it. The step may then be made again.
+    /// When the data cannot be read, or a model refuses it: nothing has changed then. When a model takes no parameter of its
+    /// own shape: some parameters have moved then and others not, and only a saved state leads on.
     pub fn step(&mut self) -> Result<StepReport<B::InnerBackend>, TrainError> {
         let Passes { gradients, sums } = self.backward()?;
         let limit = self.options.clip_norm;
@@ -143,64 +172,45 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             }
         };
         let learning_rate = self.learning_rate().at(self.step as usize);
-        for (name, part) in self.task.parts_mut() {
-            self.optimizer.step::<B>(learning_rate, &prefix(name), part, &gradients)?;
-        }
+        self.optimizer.step::<B>(learning_rate, self.task.parts_mut(), &gradients)?;
         if let Some(ema) = &mut self.ema {
-            for (name, part) in self.task.parts() {
-                ema.take(&prefix(name), part);
-            }
-            ema.finish_step();
+            ema.take(&self.optimizer);
         }
-        let report = StepReport {
-            step: self.step,
-            learning_rate,
-            total: sums.total,
-            terms: sums.terms,
-            norm,
-        };
+        let report = StepReport { step: self.step, learning_rate, sums, norm };
         self.step += 1;
         Ok(report)
     }
 
     /// The mean gradients and losses of the passes of a step.
-    fn backward(&self) -> Result<Passes<B::InnerBackend>, TrainError> {
-        let passes = self.options.accumulate.max(1);
-        let share = 1.0 / passes as f64;
-        let mut gradients = Gradients::default();
-        let mut sums: Option<Sums<B::InnerBackend>> = None;
-        for pass in 0..passes {
-            let Losses { total, terms } = self.task.losses(self.share(pass))?;
-            let found = Sums {
-                total: detached::<B>(&total) * share,
-                terms: terms
-                    .iter()
-                    .map(|(name, term)| (*name, detached::<B>(term) * share))
-                    .collect(),
-            };
-            let backward = total.backward();
-            for (name, part) in self.task.parts() {
-                gradients.collect::<B>(&prefix(name), part, &backward);
-            }
-            sums = Some(match sums {
-                None => found,
-                Some(sum) => sum.plus(found),
-            });
+    fn backward(&mut self) -> Result<Passes<B::InnerBackend>, TrainError> {
+        let count = self.options.accumulate.max(1);
+        let share = 1.0 / count as f64;
+        let mut sum = self.pass(0, share)?;
+        for pass in 1..count {
+            sum = sum.plus(self.pass(pass, share)?);
         }
-        match sums {
-            Some(sums) => Ok(Passes { gradients: gradients.scale(share), sums }),
-            None => unreachable!("there is at least one pass"),
-        }
+        let Passes { gradients, sums } = sum;
+        Passes { gradients: gradients.scale(share), sums }.mean(self.peers.as_ref())
     }
 
-    fn share(&self, pass: usize) -> Share {
+    /// The gradients of a pass, and its part in the losses of the step.
+    fn pass(&mut self, pass: usize, share: f64) -> Result<Passes<B::InnerBackend>, TrainError> {
+        let share_of_batch = self.share(pass);
+        let losses = self.task.losses(share_of_batch)?;
+        let sums = Sums::of(&losses, share);
+        let gradients = Gradients::of::<B>(&self.task.parts(), &losses.total.backward());
+        Ok(Passes { gradients, sums })
+    }
+
+    fn share(&mut self, pass: usize) -> Share {
         let draws = Draws::new(self.options.seed);
         let index = self.step * self.options.accumulate.max(1) as u64 + pass as u64;
+        let first = index * self.options.batch as u64 + self.rows.before as u64;
         Share {
             step: self.step,
-            examples: draws.examples(index, self.options.batch, self.task.examples()),
-            choices: draws.choices(index),
-            noise: draws.noise(index),
+            examples: self.epochs.examples(first..first + self.rows.own as u64),
+            choices: draws.choices(index, self.rows),
+            noise: self.rows.noise(draws.noise(index)),
         }
     }
 
@@ -210,37 +220,6 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
             warmup: self.options.warmup,
             decay: self.options.decay,
             steps: self.options.steps as usize,
-        }
-    }
-}
-
-/// What stands before the paths of a part.
-pub(crate) fn prefix(part: &str) -> String {
-    format!("{part}.")
-}
-
-fn detached<B: TrainBackend>(value: &Tensor<B, 1>) -> Tensor<B::InnerBackend, 1> {
-    value.clone().inner().cast(FloatDType::F32)
-}
-
-/// What the passes of a step give.
-struct Passes<I: Backend> {
-    gradients: Gradients<I>,
-    sums: Sums<I>,
-}
-
-/// Losses without their history.
-struct Sums<I: Backend> {
-    total: Tensor<I, 1>,
-    terms: Vec<(&'static str, Tensor<I, 1>)>,
-}
-
-impl<I: Backend> Sums<I> {
-    fn plus(self, other: Self) -> Self {
-        let terms = self.terms.into_iter().zip(other.terms);
-        Self {
-            total: self.total + other.total,
-            terms: terms.map(|((name, a), (_, b))| (name, a + b)).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A folder of pictures with `metadata.jsonl`, as Hugging Face's image folders have it.
+//! A folder of pictures (PNG, JPEG, WebP) with `metadata.jsonl`, as Hugging Face's image folders have it.
 
 use std::{
     fs::File,
@@ -150,6 +150,32 @@ mod tests {
             errors.iter().zip(["missing.png", "html.png", "line 5", "line 6", "line 7"])
         {
             assert!(error.contains(expected), "{error} does not say {expected}");
+        }
+    }
+
+    #[test]
+    fn jpeg_and_webp_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = |name: &str| folder.path().join(name);
+        let image = RgbImage::from_pixel(16, 8, image::Rgb([200, 60, 20]));
+        let mut lines = String::new();
+        for name in ["a.jpg", "b.webp", "c.png"] {
+            image.save(inside(name)).unwrap();
+            lines += &format!("{{\"file_name\": \"{name}\", \"text\": \"\"}}\n");
+        }
+        let whole = fs::read(inside("a.jpg")).unwrap();
+        fs::write(inside("broken.jpg"), &whole[..20]).unwrap();
+        lines += "{\"file_name\": \"broken.jpg\", \"text\": \"\"}\n";
+        fs::write(inside("metadata.jsonl"), lines).unwrap();
+        let data = ImageFolder::open(folder.path()).unwrap();
+        assert_eq!((data.len(), data.skipped().len()), (3, 1));
+        assert!(data.skipped()[0].to_string().contains("broken.jpg"), "{}", data.skipped()[0]);
+        for index in 0..3 {
+            let picture = data.picture(index).unwrap();
+            assert_eq!(picture.dimensions(), (16, 8));
+            let [red, green, blue] = picture.get_pixel(8, 4).0;
+            let off = [red.abs_diff(200), green.abs_diff(60), blue.abs_diff(20)];
+            assert!(off.iter().all(|off| *off <= 4), "{index}: {off:?}");
         }
     }
 

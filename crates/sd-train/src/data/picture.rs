@@ -42,20 +42,32 @@ impl Framing {
 
     fn cover(self, image: &RgbImage, choices: &mut Choices) -> RgbImage {
         let [width, height] = self.size;
-        let factor = f64::max(
-            f64::from(width) / f64::from(image.width().max(1)),
-            f64::from(height) / f64::from(image.height().max(1)),
-        );
-        let scaled = |side: u32, least: u32| ((f64::from(side) * factor).round() as u32).max(least);
-        let (wide, high) = (scaled(image.width(), width), scaled(image.height(), height));
-        let mut image = imageops::resize(image, wide, high, imageops::FilterType::Lanczos3);
-        let mut start = |rest: u32| match self.random_crop {
-            true => choices.below(rest as usize + 1) as u32,
-            false => rest / 2,
-        };
-        let (left, top) = (start(wide - width), start(high - height));
-        imageops::crop(&mut image, left, top, width, height).to_image()
+        let sides = [(image.width(), width), (image.height(), height)];
+        let factor = sides
+            .map(|(side, wanted)| f64::from(wanted) / f64::from(side.max(1)))
+            .into_iter()
+            .fold(0.0, f64::max);
+        // The part is cut out of the picture as it is: scaled as a whole, one that is a hundred thousand pixels long and one high
+        // would fill the memory.
+        let [(left, wide), (top, high)] = sides.map(|(side, wanted)| {
+            let rest = (f64::from(side) * factor).round() as usize;
+            let rest = rest.saturating_sub(wanted as usize);
+            let start = match self.random_crop {
+                true => choices.below(rest + 1),
+                false => rest / 2,
+            };
+            window(side, wanted, start as f64 / factor, factor)
+        });
+        let part = imageops::crop_imm(image, left, top, wide, high).to_image();
+        imageops::resize(&part, width, height, imageops::FilterType::Lanczos3)
     }
+}
+
+/// Start and length, in pixels of the picture, of what becomes `wanted` pixels.
+fn window(side: u32, wanted: u32, start: f64, factor: f64) -> (u32, u32) {
+    let length = ((f64::from(wanted) / factor).round() as u32).clamp(1, side.max(1));
+    let start = (start.round() as u32).min(side.saturating_sub(length));
+    (start, length)
 }
 
 /// A picture of the size that is trained on.
@@ -82,7 +94,7 @@ impl Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws::Draws;
+    use crate::{BatchRows, Draws};
 
     fn striped(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, _| image::Rgb([(x * 255 / width) as u8, 0, 255]))
@@ -90,7 +102,7 @@ mod tests {
 
     #[test]
     fn pictures_are_covered_and_cut_in_the_middle() {
-        let mut choices = Draws::new(0).choices(0);
+        let mut choices = Draws::new(0).choices(0, BatchRows::default());
         let picture = Framing::new(8, 8).apply(striped(64, 16), &mut choices);
         assert_eq!(picture.image().dimensions(), (8, 8));
         let red: Vec<u8> = picture.image().pixels().map(|pixel| pixel.0[0]).collect();
@@ -103,11 +115,41 @@ mod tests {
         assert!(values[128..].iter().all(|blue| *blue == 1.0));
     }
 
+    /// What is cut out first and scaled then is what is scaled first and cut out then, but for the resampling.
+    #[test]
+    fn the_part_is_that_of_the_scaled_picture() {
+        let image = RgbImage::from_fn(200, 96, |x, y| {
+            image::Rgb([(x * 255 / 199) as u8, (y * 255 / 95) as u8, ((x + y) % 60 * 4) as u8])
+        });
+        let found = Framing::new(32, 32)
+            .apply(image.clone(), &mut Draws::new(0).choices(0, BatchRows::default()));
+        let mut scaled = imageops::resize(&image, 67, 32, imageops::FilterType::Lanczos3);
+        let expected = imageops::crop(&mut scaled, 17, 0, 32, 32).to_image();
+        for (found, expected) in found.image().pixels().zip(expected.pixels()) {
+            for colour in 0..2 {
+                assert!(
+                    found.0[colour].abs_diff(expected.0[colour]) <= 3,
+                    "{found:?} {expected:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_pictures_need_no_more_memory_than_they_have() {
+        let mut choices = Draws::new(0).choices(0, BatchRows::default());
+        let framing = Framing { random_crop: true, ..Framing::new(512, 512) };
+        for (width, height) in [(100_000, 1), (1, 100_000), (1, 1)] {
+            let picture = framing.apply(striped(width, height), &mut choices);
+            assert_eq!(picture.image().dimensions(), (512, 512));
+        }
+    }
+
     #[test]
     fn flips_and_crops_follow_the_draws() {
         let framing = Framing { random_crop: true, random_flip: true, ..Framing::new(8, 8) };
         let pictures = |seed| -> Vec<Picture> {
-            let mut choices = Draws::new(seed).choices(0);
+            let mut choices = Draws::new(seed).choices(0, BatchRows::default());
             (0..8).map(|_| framing.apply(striped(64, 16), &mut choices)).collect()
         };
         assert_eq!(pictures(1), pictures(1));

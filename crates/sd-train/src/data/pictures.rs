@@ -40,7 +40,7 @@ impl Pictures {
         choices: &mut Choices,
         device: &B::Device,
     ) -> Result<Tensor<B, 4>, DataError> {
-        let choices = choices.each(examples.len());
+        let choices = choices.each(examples.len(), Choices::fork);
         let pictures: Vec<Picture> = examples
             .par_iter()
             .zip(choices)

@@ -99,7 +99,7 @@ impl Diffusion {
 
     /// Draws a timestep for each row.
     pub fn draw_timesteps(&self, batch: usize, choices: &mut Choices) -> Vec<usize> {
-        (0..batch).map(|_| choices.below(self.timesteps())).collect()
+        choices.each(batch, |choices| choices.below(self.timesteps()))
     }
 
     /// Draws noise, with its offset.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sd_nn::Precision;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,6 +36,13 @@ pub struct RunFile {
     /// Whether what is trained begins with random weights. Default: with the model's.
     #[serde(default)]
     pub from_scratch: bool,
+    /// The precision of the models while they are trained, `"f32"` or `"bf16"`. The optimiser, the averages and all that is saved are
+    /// in f32 either way. Default: `"f32"`.
+    #[serde(default)]
+    pub dtype: Precision,
+    /// The devices to train on, by their numbers from 0, each with an equal part of the batch. Default: the backend's first.
+    #[serde(default)]
+    pub devices: Vec<u16>,
     /// The data.
     pub data: DataSection,
     /// How the training goes.
@@ -180,6 +188,11 @@ impl RunFile {
             ("train.ema_decay", train.ema_decay),
             ("diffusion.caption_dropout", self.diffusion.caption_dropout),
         ];
+        let peers = self.devices.len();
+        if peers > 0 && !train.batch.is_multiple_of(peers) {
+            let error = TrainError::Batch { batch: train.batch, peers };
+            return Err(format!("`train.batch`: {error}"));
+        }
         match shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
             Some((key, share)) => Err(format!("`{key}` is {share}, expected 0 to 1")),
             None => Ok(()),
@@ -220,6 +233,11 @@ mod tests {
             "{}",
             error("task = \"autoencoder\"\nmodle = 1\n")
         );
+        let top = |line: &str| error(&format!("{line}\n{SHORT}"));
+        assert!(
+            top("devices = [0, 1, 2]").contains("a batch of 8 cannot be shared evenly by 3 peers")
+        );
+        assert!(top("dtype = \"f64\"").contains("line 1"), "{}", top("dtype = \"f64\""));
         assert!(error(&format!("{SHORT}[train]\nbatch = 0\n")).contains("train.batch"));
         assert!(error(&format!("{SHORT}[train]\nlearning_rate = nan\n")).contains("learning_rate"));
         assert!(error(&format!("{SHORT}[diffusion]\ncaption_dropout = 2.0\n")).contains("0 to 1"));

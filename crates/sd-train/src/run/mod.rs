@@ -1,6 +1,8 @@
 //! A training run from a file: what `sd train` does.
 
 mod curve;
+mod devices;
+mod drive;
 mod file;
 mod log;
 mod models;
@@ -8,6 +10,10 @@ mod output;
 mod publish;
 mod scaling;
 mod sheet;
+#[cfg(feature = "collective")]
+mod together;
+#[cfg(test)]
+mod toy;
 
 use std::path::Path;
 
@@ -18,8 +24,9 @@ pub use file::{CheckpointSection, DataSection, DiffusionSection, RunFile, TaskKi
 pub use log::{Entry, Observer};
 pub use sheet::contact_sheet;
 
-use crate::{Task, TrainError, Trainer};
-use log::Log;
+use crate::{Task, TrainError, TrainedWeights, precision};
+use devices::devices;
+use drive::Run;
 use output::Output;
 
 /// Pictures that show how far a training is, and figures by name.
@@ -27,13 +34,13 @@ pub type Shown = (Vec<image::RgbImage>, Vec<(&'static str, f64)>);
 
 /// What a run can show and keep, beside its losses.
 pub trait Published<B: TrainBackend>: Task<B> {
-    /// Writes the trained weights into a model directory in diffusers' layout, averaged ones if there are.
+    /// Writes the trained weights into a model directory in diffusers' layout.
     ///
     /// # Errors
     /// When they cannot be written.
     fn publish(
         &self,
-        averages: Option<&crate::Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
     ) -> Result<(), TrainError>;
 
@@ -43,7 +50,7 @@ pub trait Published<B: TrainBackend>: Task<B> {
     /// When they cannot be made.
     fn validate(
         &self,
-        averages: Option<&crate::Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         validation: &Validation,
     ) -> Result<Shown, TrainError>;
 }
@@ -68,15 +75,16 @@ pub fn run<B: TrainBackend>(
     resume: Resume,
     observer: &mut dyn Observer,
 ) -> Result<Ended, TrainError> {
+    precision::check::<B::InnerBackend>(file.dtype, device)?;
+    let devices = devices::<B::InnerBackend>(&file.devices, device)?;
     let output = Output::create(file, resume)?;
+    let run = Run { file, output: &output };
     match file.task {
         TaskKind::Autoencoder => {
-            let task = models::autoencoder::<B>(file, device)?;
-            drive(Trainer::new(task, file.train.clone()), file, &output, observer)
+            run.on::<B, _>(&devices, observer, &|device| models::autoencoder::<B>(file, device))
         }
         TaskKind::Diffusion => {
-            let task = models::diffusion::<B>(file, device)?;
-            drive(Trainer::new(task, file.train.clone()), file, &output, observer)
+            run.on::<B, _>(&devices, observer, &|device| models::diffusion::<B>(file, device))
         }
     }
 }
@@ -89,64 +97,4 @@ pub enum Resume {
     No,
     /// It goes on, if there is something to go on from.
     Yes,
-}
-
-fn drive<B: TrainBackend, T: Published<B>>(
-    mut trainer: Trainer<B, T>,
-    file: &RunFile,
-    output: &Output,
-    observer: &mut dyn Observer,
-) -> Result<Ended, TrainError> {
-    if let Some(state) = output.newest_state()? {
-        trainer.resume(&state)?;
-        tracing::info!(state = %state.display(), step = trainer.step_index(), "resumed");
-    }
-    let mut log = Log::open(output, trainer.step_index())?;
-    while trainer.step_index() < file.train.steps {
-        let report = trainer.step()?;
-        let step = trainer.step_index();
-        let last = step == file.train.steps;
-        if last || step.is_multiple_of(file.log_every.max(1)) {
-            observer.entry(log.write(&report, file.train.batch * file.train.accumulate.max(1))?);
-        }
-        if last || file.validation.every > 0 && step.is_multiple_of(file.validation.every) {
-            validate(&trainer, file, output, &mut log)?;
-        }
-        let stop = observer.stop();
-        let due = file.checkpoints.every > 0 && step.is_multiple_of(file.checkpoints.every);
-        if last || stop || due {
-            trainer.save(output.state(step))?;
-            output.keep_newest(file.checkpoints.keep)?;
-        }
-        if stop && !last {
-            return Ok(Ended::Stopped);
-        }
-    }
-    let model = output.model(file)?;
-    trainer.task().publish(trainer.averages(), &model)?;
-    Ok(Ended::Finished)
-}
-
-fn validate<B: TrainBackend, T: Published<B>>(
-    trainer: &Trainer<B, T>,
-    file: &RunFile,
-    output: &Output,
-    log: &mut Log,
-) -> Result<(), TrainError> {
-    let step = trainer.step_index();
-    let shown = trainer.task().validate(trainer.averages(), &file.validation);
-    let (pictures, figures) = match shown {
-        // A model that has learned little may make no pictures yet.
-        Err(TrainError::Pipeline(error @ sd_core::Error::NotFinite { .. })) => {
-            tracing::warn!(step, %error, "no pictures");
-            return Ok(());
-        }
-        shown => shown?,
-    };
-    if !pictures.is_empty() {
-        let sheet = contact_sheet(&pictures, file.validation.columns);
-        sd_core::save_png(&sheet, &format!("step {step}"), &output.sheet(step))?;
-    }
-    log.figures(step, &figures)?;
-    curve::draw(&log.losses()?, &output.curve())
 }

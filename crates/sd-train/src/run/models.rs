@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use burn::tensor::{DType, backend::BackendTypes};
+use burn::tensor::{
+    DType,
+    backend::{Backend, BackendTypes},
+};
 use sd_clip::{ClipTextConfig, ClipTextModel, ClipTokenizer};
 use sd_kernels::{DiffusionBackend, TrainBackend};
 use sd_nn::{
@@ -28,6 +31,7 @@ pub(super) fn autoencoder<B: TrainBackend>(
     file: &RunFile,
     device: &<B as BackendTypes>::Device,
 ) -> Result<AutoencoderTask<B>, TrainError> {
+    seed::<B>(file, device);
     Ok(AutoencoderTask {
         model: vae(&file.model, device, file.from_scratch)?,
         pictures: pictures(file)?,
@@ -40,6 +44,7 @@ pub(super) fn diffusion<B: TrainBackend>(
     file: &RunFile,
     device: &<B as BackendTypes>::Device,
 ) -> Result<DiffusionTask<B>, TrainError> {
+    seed::<B>(file, device);
     let scheduler = scheduler(&file.model)?;
     let failed = |error| TrainError::part("scheduler", error);
     let training = scheduler.training().map_err(failed)?;
@@ -79,6 +84,13 @@ pub(super) fn diffusion<B: TrainBackend>(
         caption_dropout: file.diffusion.caption_dropout,
         device: device.clone(),
     })
+}
+
+/// Makes weights from scratch follow from the run's seed, too.
+fn seed<B: Backend>(file: &RunFile, device: &B::Device) {
+    if file.from_scratch {
+        B::seed(device, file.train.seed);
+    }
 }
 
 fn pictures(file: &RunFile) -> Result<Pictures, TrainError> {

@@ -15,26 +15,21 @@ use super::{
     Published, Shown, Validation,
     scaling::{self, scaling_factor},
 };
-use crate::{AutoencoderTask, DiffusionTask, Ema, Task, TrainError, draws::Draws, trainer::prefix};
+use crate::{AutoencoderTask, BatchRows, DiffusionTask, Draws, Task, TrainError, TrainedWeights};
 
-/// A part with its averaged weights, if there are, without what training needs.
-fn averaged<B, M>(
+/// A part with its trained weights, without what training needs.
+fn trained<B, M>(
     name: &str,
-    module: &M,
-    averages: Option<&Ema<B::InnerBackend>>,
+    part: &M,
+    weights: &TrainedWeights<'_, B::InnerBackend>,
 ) -> Result<M::InnerModule, TrainError>
 where
     B: TrainBackend,
     M: AutodiffModule<B> + Parameters<B>,
 {
-    match averages {
-        None => Ok(module.valid()),
-        Some(averages) => {
-            let mut module = module.clone();
-            averages.apply::<B>(&prefix(name), &mut module)?;
-            Ok(module.valid())
-        }
-    }
+    let mut part = part.clone();
+    weights.apply::<B>(name, &mut part)?;
+    Ok(part.valid())
 }
 
 fn save<B: DiffusionBackend>(
@@ -49,10 +44,10 @@ fn save<B: DiffusionBackend>(
 impl<B: TrainBackend> Published<B> for AutoencoderTask<B> {
     fn publish(
         &self,
-        averages: Option<&Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
     ) -> Result<(), TrainError> {
-        let vae = averaged::<B, _>("vae", &self.model, averages)?;
+        let vae = trained::<B, _>("vae", &self.model, weights)?;
         let directory = model.join("vae");
         save::<B::InnerBackend>(&vae, &directory, "diffusion_pytorch_model")?;
         let factor = scaling_factor(&vae, &self.pictures, &self.device)?;
@@ -62,13 +57,13 @@ impl<B: TrainBackend> Published<B> for AutoencoderTask<B> {
     /// The first pictures, each followed by what the autoencoder makes of it, and the ratio of signal to noise.
     fn validate(
         &self,
-        averages: Option<&Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         validation: &Validation,
     ) -> Result<Shown, TrainError> {
         let failed = |error| TrainError::part("vae", error);
-        let vae = averaged::<B, _>("vae", &self.model, averages)?;
+        let vae = trained::<B, _>("vae", &self.model, weights)?;
         let examples: Vec<usize> = (0..validation.pictures.min(self.examples())).collect();
-        let mut choices = Draws::new(validation.seed).choices(0);
+        let mut choices = Draws::new(validation.seed).choices(0, BatchRows::default());
         let images =
             self.pictures.batch::<B::InnerBackend>(&examples, &mut choices, &self.device)?;
         let latents = vae.encode(images.clone()).map_err(failed)?.mode();
@@ -90,13 +85,13 @@ impl<B: TrainBackend> Published<B> for AutoencoderTask<B> {
 impl<B: TrainBackend> Published<B> for DiffusionTask<B> {
     fn publish(
         &self,
-        averages: Option<&Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
     ) -> Result<(), TrainError> {
-        let unet = averaged::<B, _>("unet", &self.unet, averages)?;
+        let unet = trained::<B, _>("unet", &self.unet, weights)?;
         save::<B::InnerBackend>(&unet, &model.join("unet"), "diffusion_pytorch_model")?;
         if self.train_text_encoder {
-            let text = averaged::<B, _>("text_encoder", &self.text_encoder, averages)?;
+            let text = trained::<B, _>("text_encoder", &self.text_encoder, weights)?;
             save::<B::InnerBackend>(&text, &model.join("text_encoder"), "model")?;
         }
         Ok(())
@@ -105,13 +100,13 @@ impl<B: TrainBackend> Published<B> for DiffusionTask<B> {
     /// A picture of each prompt.
     fn validate(
         &self,
-        averages: Option<&Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
         validation: &Validation,
     ) -> Result<Shown, TrainError> {
         if validation.prompts.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let pipeline = self.pipeline(averages)?;
+        let pipeline = self.pipeline(weights)?;
         let [width, height] = self.pictures.framing().size.map(|side| side as usize);
         let request = TextToImage::batch(validation.prompts.clone())
             .steps(validation.steps)
@@ -123,17 +118,17 @@ impl<B: TrainBackend> Published<B> for DiffusionTask<B> {
 }
 
 impl<B: TrainBackend> DiffusionTask<B> {
-    /// The pipeline of the models as they are, with averaged weights if there are.
+    /// The pipeline of the models with their trained weights.
     ///
     /// # Errors
     /// When the models do not fit together.
     pub fn pipeline(
         &self,
-        averages: Option<&Ema<B::InnerBackend>>,
+        weights: &TrainedWeights<'_, B::InnerBackend>,
     ) -> Result<Pipeline<B::InnerBackend>, TrainError> {
-        let unet = averaged::<B, _>("unet", &self.unet, averages)?;
+        let unet = trained::<B, _>("unet", &self.unet, weights)?;
         let text = match self.train_text_encoder {
-            true => averaged::<B, _>("text_encoder", &self.text_encoder, averages)?,
+            true => trained::<B, _>("text_encoder", &self.text_encoder, weights)?,
             false => self.text_encoder.valid(),
         };
         let scheduler = self.scheduler.clone().build();

@@ -6,7 +6,7 @@ use burn::tensor::FloatDType;
 use sd_kernels::DiffusionBackend;
 use sd_vae::AutoencoderKL;
 
-use crate::{TrainError, data::Pictures, draws::Draws};
+use crate::{BatchRows, Draws, TrainError, data::Pictures};
 
 /// Pictures that the variance is taken of, at most.
 const PICTURES: usize = 256;
@@ -21,7 +21,7 @@ pub(super) fn scaling_factor<B: DiffusionBackend>(
     device: &B::Device,
 ) -> Result<f64, TrainError> {
     let examples: Vec<usize> = (0..pictures.folder().len().min(PICTURES)).collect();
-    let mut choices = Draws::new(0).choices(0);
+    let mut choices = Draws::new(0).choices(0, BatchRows::default());
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     for examples in examples.chunks(BATCH) {
         let images = pictures.batch::<B>(examples, &mut choices, device)?;

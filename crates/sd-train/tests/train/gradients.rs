@@ -58,8 +58,7 @@ impl Squares {
 }
 
 fn check(golden: &Golden, module: &impl Parameters<B>, found: &<B as AutodiffBackend>::Gradients) {
-    let mut gradients = Gradients::<Inner>::default();
-    gradients.collect::<B>("", module, found);
+    let gradients = Gradients::<Inner>::of::<B>(&[("", module)], found);
     let names = golden.names();
     let expected: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("grad.")).collect();
     let squares: BTreeMap<&str, Squares> = expected

@@ -4,4 +4,7 @@
 mod fixtures;
 mod gradients;
 mod optimizer;
+mod refusals;
 mod runs;
+#[cfg(feature = "collective")]
+mod together;
