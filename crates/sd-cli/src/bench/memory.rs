@@ -12,6 +12,6 @@ pub(super) fn peak() -> Option<u64> {
 mod tests {
     #[test]
     fn the_peak_is_known() {
-        assert!(super::peak().unwrap() > 1 << 20);
+        assert!(super::peak().is_some_and(|peak| peak > 1 << 20));
     }
 }

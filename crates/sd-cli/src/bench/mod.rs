@@ -76,7 +76,7 @@ fn measure<B: DiffusionBackend>(
     let mut report = Report::new(arguments, start.elapsed());
     let setting = stages::Setting::new(arguments, models, device)?;
     for stage in arguments.stage.stages() {
-        let mut once = || -> Result<f64, CliError> {
+        let once = || -> Result<f64, CliError> {
             let start = Instant::now();
             setting.run(*stage, models)?;
             Ok(start.elapsed().as_secs_f64() * 1e3)

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Distribution, Tensor};
 use clap::ValueEnum;
 use sd_core::{
-    Conditioning, DiffusionBackend, Error,
+    Conditioning, DiffusionBackend,
     component::{DenoiserInput, PosteriorDraw, PromptRole, TextInput},
 };
 
@@ -97,7 +97,7 @@ impl<B: DiffusionBackend> Setting<B> {
         let data = match stage {
             Stage::Text => {
                 let input = TextInput::new(&self.prompts, PromptRole::Positive);
-                models.text_encoder.encode(&input)?.features.try_into_data()
+                models.text_encoder.encode(&input)?.context.try_into_data()
             }
             Stage::Unet => {
                 let conditioning = Conditioning::new(self.context.clone());
@@ -110,7 +110,7 @@ impl<B: DiffusionBackend> Setting<B> {
             }
             Stage::All => return Ok(()),
         };
-        let data = data.map_err(Error::from)?;
+        let data = data.map_err(|error| CliError::new(error.to_string()))?;
         // A time of nothing but wrong numbers would be none.
         match data.iter::<f32>().all(f32::is_finite) {
             true => Ok(()),

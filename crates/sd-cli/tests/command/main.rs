@@ -1,6 +1,7 @@
 //! The `sd` command as its user runs it: what works, and what is refused with status 2 and one clear line.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
 mod inspect;
 mod refusals;
 mod training;

@@ -156,8 +156,8 @@ impl WithSimd for Tile<'_> {
                 queries.clone().zip(rows).zip(sums_of)
             {
                 let scores = &mut scores[..keys.len()];
-                head.bias(scores, query, keys.start);
-                let (shrink, sum) = softmax(scores, largest);
+                let factor = head.bias(scores, query, keys.start);
+                let (shrink, sum) = softmax(scores, factor, largest);
                 *total = *total * shrink + sum;
                 if shrink != 1.0 {
                     sums.iter_mut().for_each(|sum| *sum *= shrink);
@@ -212,22 +212,26 @@ impl Head<'_> {
         }
     }
 
-    /// Scale and mask.
+    /// Masks the scores; returns by what they are to be multiplied yet.
     #[inline(always)]
-    fn bias(&self, scores: &mut [f32], query: usize, first: usize) {
+    fn bias(&self, scores: &mut [f32], query: usize, first: usize) -> f32 {
         let scale = self.attention.scale;
-        scores.iter_mut().for_each(|score| *score *= scale);
         match self.attention.mask {
-            Mask::None => {}
+            Mask::None => scale,
             Mask::Causal => {
-                let seen = (query + 1).saturating_sub(first);
-                scores.iter_mut().skip(seen).for_each(|score| *score = f32::NEG_INFINITY);
+                let seen = (query + 1).saturating_sub(first).min(scores.len());
+                let (seen, later) = scores.split_at_mut(seen);
+                seen.iter_mut().for_each(|score| *score *= scale);
+                later.fill(f32::NEG_INFINITY);
+                1.0
             }
             Mask::Additive(values, dims) => {
                 let index = |axis: usize, index: usize| if dims[axis] == 1 { 0 } else { index };
                 let row = (index(0, self.sample) * dims[1] + index(1, self.head)) * dims[2];
                 let bias = &values[(row + index(2, query)) * dims[3] + first..];
-                scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
+                let scores = scores.iter_mut().zip(bias);
+                scores.for_each(|(score, bias)| *score = *score * scale + bias);
+                1.0
             }
         }
     }
@@ -279,18 +283,20 @@ impl Head<'_> {
     }
 }
 
-/// Turns scores into weights relative to the largest so far. Returns by what earlier sums shrink, and the sum of the weights.
+/// Turns scores, times a factor, into weights relative to the largest so far. Returns by what earlier sums shrink, and the sum
+/// of the weights.
 #[inline(always)]
-fn softmax(scores: &mut [f32], largest: &mut f32) -> (f32, f32) {
+fn softmax(scores: &mut [f32], factor: f32, largest: &mut f32) -> (f32, f32) {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let mut lanes = [*largest; LANES];
-    let mut chunks = scores.chunks_exact(LANES);
-    for chunk in &mut chunks {
+    let chunks = scores.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().fold(*largest, |most, score| larger(most, score * factor));
+    for chunk in chunks {
         for (lane, score) in lanes.iter_mut().zip(chunk) {
-            *lane = if *score > *lane { *score } else { *lane };
+            *lane = larger(*lane, score * factor);
         }
     }
-    let rest = chunks.remainder().iter();
-    let most = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |most, score| most.max(*score));
+    let most = lanes.into_iter().fold(rest, larger);
     // Where all keys so far are masked, nothing is to be subtracted.
     let base = if most == f32::NEG_INFINITY { 0.0 } else { most };
     let shrink = exp(*largest - base);
@@ -300,13 +306,13 @@ fn softmax(scores: &mut [f32], largest: &mut f32) -> (f32, f32) {
     let mut chunks = scores.chunks_exact_mut(LANES);
     for chunk in &mut chunks {
         for (lane, score) in lanes.iter_mut().zip(chunk) {
-            *score = exp(*score - base);
+            *score = exp(*score * factor - base);
             *lane += *score;
         }
     }
     let mut sum: f32 = lanes.iter().sum();
     for score in chunks.into_remainder() {
-        *score = exp(*score - base);
+        *score = exp(*score * factor - base);
         sum += *score;
     }
     (shrink, sum)

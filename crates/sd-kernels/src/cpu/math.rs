@@ -1,6 +1,6 @@
 //! Elementary functions without branches and calls, which the compiler vectorises for the CPU they run on.
 
-use core::f32::consts::FRAC_1_SQRT_2;
+use core::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::Activation;
 
@@ -47,9 +47,9 @@ pub(crate) fn erf(x: f32) -> f32 {
         2.123_732_2e-6,
         2.861_979_6e-4,
         3.658_048_3e-3,
-        5.243_302_1e-2,
+        5.243_302e-2,
         1.874_160_8e-1,
-        1.128_379_1,
+        FRAC_2_SQRT_PI,
     ];
     const BELOW: [f32; 6] =
         [3.891_857_3e-5, 1.143_296e-3, 1.475_208_8e-2, 1.129_456_8e-1, 4.994_258e-1, 1.0];
@@ -66,7 +66,7 @@ pub(crate) fn erf(x: f32) -> f32 {
 pub(crate) fn tanh(x: f32) -> f32 {
     const ABOVE: [f32; 7] = [
         -2.760_768_5e-16,
-        2.000_187_9e-13,
+        2.000_188e-13,
         -8.604_672e-11,
         5.122_297e-8,
         1.485_722_4e-5,

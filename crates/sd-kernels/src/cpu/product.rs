@@ -208,9 +208,9 @@ impl Task<'_> {
         let tiles = (self.last - self.first).div_ceil(ROWS);
         let mut table = vec![[core::ptr::null(); ROWS]; tiles * sources];
         for (tile, pointers) in table.chunks_mut(sources).enumerate() {
-            for row in 0..ROWS {
-                let index = self.first + tile * ROWS + row;
-                self.plan.left.point(index, &mut |source, pointer| pointers[source][row] = pointer);
+            for (row, index) in (self.first + tile * ROWS..).take(ROWS).enumerate() {
+                let mut set = |source: usize, pointer| pointers[source][row] = pointer;
+                self.plan.left.point(index, &mut set);
             }
         }
         table

@@ -1,4 +1,7 @@
 //! The transforms of F(4×4, 3×3), a SIMD register of channels at a time.
+//!
+//! Loops go over indices: a closure that is not inlined would be compiled for the oldest of CPUs.
+#![allow(clippy::needless_range_loop)]
 
 use pulp::Simd;
 
