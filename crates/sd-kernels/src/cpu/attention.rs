@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     micro::{self, Begin, ROWS, Run},
     panels::Panels,
     product::Matrix,
+    simd::dispatch,
 };
 
 /// Queries of a tile.
@@ -82,7 +83,7 @@ impl Attention<'_> {
                     let head = &heads[task / tiles];
                     let scratch = QUERIES * (STRIDE + head.padded() + 2);
                     with_scratch(scratch, |scratch| {
-                        Arch::new().dispatch(Tile { head, queries, target, scratch });
+                        dispatch(Tile { head, queries, target, scratch });
                     });
                 });
             }

@@ -2,8 +2,6 @@
 
 use pulp::Simd;
 
-use super::panels::VECTORS;
-
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 6;
 
@@ -52,7 +50,7 @@ pub(super) unsafe fn tile<S: Simd>(
             1 => vectors::<S, 1>(simd, runs, rows, (panel, ahead), tile),
             2 => vectors::<S, 2>(simd, runs, rows, (panel, ahead), tile),
             3 => vectors::<S, 3>(simd, runs, rows, (panel, ahead), tile),
-            _ => vectors::<S, VECTORS>(simd, runs, rows, (panel, ahead), tile),
+            _ => vectors::<S, 4>(simd, runs, rows, (panel, ahead), tile),
         }
     }
 }

@@ -16,6 +16,7 @@ mod micro;
 pub(crate) mod norm;
 mod panels;
 pub(crate) mod product;
+mod simd;
 mod tail;
 mod winograd;
 

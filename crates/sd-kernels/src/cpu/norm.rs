@@ -1,11 +1,12 @@
 //! Normalisations: one pass over memory for the statistics, one for the rest.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
     math::activate,
     memory::{Output, fresh},
+    simd::dispatch,
 };
 use crate::Activation;
 
@@ -87,7 +88,7 @@ impl GroupNorm {
                 (0..self.pixels.div_ceil(BLOCK)).into_par_iter().for_each(|block| {
                     let rows = block * BLOCK..self.pixels.min((block + 1) * BLOCK);
                     let first = (sample * self.pixels + rows.start) * channels;
-                    Arch::new().dispatch(Normalise {
+                    dispatch(Normalise {
                         parts: &parts,
                         rows,
                         affine: &affine,
@@ -170,7 +171,7 @@ impl WithSimd for Normalise<'_> {
 fn channel_sums(values: &[f32], channels: usize) -> Vec<[f64; 2]> {
     let blocks: Vec<[Vec<f64>; 2]> = values
         .par_chunks((BLOCK * channels).max(1))
-        .map(|rows| Arch::new().dispatch(Sums { rows, channels }))
+        .map(|rows| dispatch(Sums { rows, channels }))
         .collect();
     (0..channels)
         .map(|channel| {
@@ -236,7 +237,7 @@ pub(crate) fn layer_norm(input: &[f32], tokens: usize, eps: f64, scaling: &Scali
             for (row, input) in input.chunks(channels).enumerate() {
                 let row = block * BLOCK + row;
                 let affine = scaling.row(row / tokens);
-                Arch::new().dispatch(LayerRow { output: &mut output, input, eps, affine });
+                dispatch(LayerRow { output: &mut output, input, eps, affine });
                 // SAFETY: this block alone has these rows.
                 unsafe { target.write(row * channels, &output) };
             }

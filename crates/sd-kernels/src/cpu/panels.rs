@@ -1,12 +1,8 @@
 //! Matrices in the order in which the register tile reads them.
 
-use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::product::Matrix;
-
-/// SIMD registers that a full panel is wide.
-pub(super) const VECTORS: usize = 4;
+use super::{product::Matrix, simd::Registers};
 
 /// Rows of a panel that are filled at a time: a cache line of each column of the source.
 const TRANSPOSED: usize = 16;
@@ -18,20 +14,7 @@ pub(crate) struct Panels {
     values: Vec<f32>,
     depth: usize,
     columns: usize,
-    lanes: usize,
-}
-
-/// Floats of a SIMD register of this machine.
-pub(super) fn lanes() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    Arch::new().dispatch(Lanes)
+    registers: Registers,
 }
 
 impl Panels {
@@ -83,9 +66,9 @@ impl Panels {
     }
 
     fn zeros(depth: usize, columns: usize) -> Self {
-        let lanes = lanes();
-        let values = vec![0.0; depth * columns.next_multiple_of(lanes)];
-        Self { values, depth, columns, lanes }
+        let registers = Registers::here();
+        let values = vec![0.0; depth * columns.next_multiple_of(registers.lanes)];
+        Self { values, depth, columns, registers }
     }
 
     /// The weight again, `[columns, depth]`.
@@ -116,14 +99,14 @@ impl Panels {
 
     /// Columns of every panel but perhaps the last.
     pub(super) fn full_width(&self) -> usize {
-        VECTORS * self.lanes
+        self.registers.width()
     }
 
     /// Columns of a panel, those filled up with zeros among them.
     pub(super) fn width(&self, panel: usize) -> usize {
         (self.columns - panel * self.full_width())
             .min(self.full_width())
-            .next_multiple_of(self.lanes)
+            .next_multiple_of(self.registers.lanes)
     }
 
     /// A panel: `depth` rows of its width.

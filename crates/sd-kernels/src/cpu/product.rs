@@ -1,6 +1,6 @@
 //! Products of rows with packed panels, finished by an epilogue while they are in cache.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
@@ -8,6 +8,7 @@ use super::{
     memory::{Output, fresh},
     micro::{self, Begin, Pointers, ROWS, Run},
     panels::Panels,
+    simd::dispatch,
     tail::Tail,
 };
 use crate::Gate;
@@ -106,7 +107,7 @@ pub(crate) fn product(left: Left<'_>, panels: &Panels, tail: &Tail<'_>) -> Vec<f
             let first = block * height;
             let panels = step * width..((step + 1) * width).min(plan.pairs());
             let task = Task { plan: &plan, first, last: rows.min(first + height), panels, target };
-            Arch::new().dispatch(task);
+            dispatch(task);
         });
     };
     // SAFETY: the tasks have all rows and panels between them.

@@ -1,11 +1,12 @@
 //! Epilogues, on rows of a tile.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
     math::activate,
     memory::{Output, fresh},
+    simd::dispatch,
 };
 use crate::{Activation, Gate};
 
@@ -63,7 +64,7 @@ impl Tail<'_> {
         let fill = |target: Output<'_>| {
             input.par_chunks((self.channels * ROWS).max(1)).enumerate().for_each(
                 |(block, input)| {
-                    Arch::new().dispatch(Rows { tail: self, first: block * ROWS, target, input });
+                    dispatch(Rows { tail: self, first: block * ROWS, target, input });
                 },
             );
         };
