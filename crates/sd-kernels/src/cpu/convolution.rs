@@ -2,7 +2,8 @@
 
 use super::{
     Panels, Tail,
-    product::{Left, Matrix, product},
+    left::{Left, Matrix},
+    product::product,
     winograd::Winograd,
 };
 use crate::{Conv2dOptions, conv::nearest_index};
@@ -98,39 +99,39 @@ impl<'a> Pixels<'a> {
 }
 
 /// `tail(convolution(image))`, `[batch · height · width, out]`.
-///
-/// # Shapes
-/// - weight: `[kernel_h · kernel_w · channels, out]`
-/// - size: height and width of the output
-pub(crate) fn convolution(
-    image: Image<'_>,
-    weight: &Panels,
-    kernel: [usize; 2],
-    options: Conv2dOptions,
-    size: [usize; 2],
-    tail: &Tail<'_>,
-) -> Vec<f32> {
-    let plain = kernel == [1, 1] && options == Conv2dOptions::default();
-    if let Some(fast) = Winograd::new(&image, kernel, options, size, weight, tail) {
-        return fast.run();
-    }
-    match image.parts.as_slice() {
-        [(values, channels)] if plain && image.size == image.stored => {
-            product(Left::Rows(Matrix::dense(values, *channels)), weight, tail)
-        }
-        _ => direct(image, weight, kernel, options, size, tail),
-    }
+#[derive(Debug, Clone)]
+pub(crate) struct Convolution<'a> {
+    pub(crate) image: Image<'a>,
+    /// `[kernel_h · kernel_w · channels, out]`.
+    pub(crate) weight: &'a Panels,
+    /// Height and width.
+    pub(crate) kernel: [usize; 2],
+    pub(crate) options: Conv2dOptions,
+    /// Height and width of the output.
+    pub(crate) size: [usize; 2],
+    pub(crate) tail: Tail<&'a [f32]>,
 }
 
-/// The same, always as sums over the places of the kernel.
-pub(super) fn direct(
-    image: Image<'_>,
-    weight: &Panels,
-    kernel: [usize; 2],
-    options: Conv2dOptions,
-    size: [usize; 2],
-    tail: &Tail<'_>,
-) -> Vec<f32> {
-    let pixels = Pixels::new(image, kernel, options, size);
-    product(Left::Pixels(&pixels), weight, tail)
+impl Convolution<'_> {
+    /// Goes the fastest way.
+    pub(crate) fn run(self) -> Vec<f32> {
+        if let Some(winograd) = Winograd::new(&self) {
+            return winograd.run();
+        }
+        let plain = self.kernel == [1, 1]
+            && self.options == Conv2dOptions::default()
+            && self.image.size == self.image.stored;
+        match self.image.parts.as_slice() {
+            [(values, channels)] if plain => {
+                product(Left::Rows(Matrix::dense(values, *channels)), self.weight, &self.tail)
+            }
+            _ => self.direct(),
+        }
+    }
+
+    /// As sums over the places of the kernel.
+    pub(super) fn direct(self) -> Vec<f32> {
+        let pixels = Pixels::new(self.image, self.kernel, self.options, self.size);
+        product(Left::Pixels(&pixels), self.weight, &self.tail)
+    }
 }

@@ -49,12 +49,10 @@ impl<'a> Output<'a> {
     /// # Panics
     /// When they reach beyond the memory.
     #[inline(always)]
-    pub(crate) unsafe fn write(self, first: usize, values: &[f32]) -> &'a mut [f32] {
+    pub(crate) unsafe fn write(self, first: usize, values: &[f32]) {
         let place = self.place(first, values.len());
         // SAFETY: inside the memory; `values` lies elsewhere, being readable while this is written.
         unsafe { place.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
-        // SAFETY: it has just been written; the rest is the caller's promise.
-        unsafe { self.range(first, values.len()) }
     }
 }
 

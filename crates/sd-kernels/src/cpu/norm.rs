@@ -233,40 +233,43 @@ pub(crate) fn layer_norm(input: &[f32], tokens: usize, eps: f64, scaling: &Scali
     let channels = scaling.channels.max(1);
     let fill = |target: Output<'_>| {
         input.par_chunks(BLOCK * channels).enumerate().for_each(|(block, input)| {
-            let mut output = vec![0.0; channels];
-            for (row, input) in input.chunks(channels).enumerate() {
-                let row = block * BLOCK + row;
-                let affine = scaling.row(row / tokens);
-                dispatch(LayerRow { output: &mut output, input, eps, affine });
-                // SAFETY: this block alone has these rows.
-                unsafe { target.write(row * channels, &output) };
-            }
+            dispatch(LayerRows { input, first: block * BLOCK, tokens, eps, scaling, target });
         });
     };
     // SAFETY: the blocks have all rows between them.
     unsafe { fresh(input.len(), fill) }
 }
 
-struct LayerRow<'a> {
-    output: &'a mut [f32],
+/// Some rows of a layer norm.
+struct LayerRows<'a> {
     input: &'a [f32],
+    first: usize,
+    tokens: usize,
     eps: f64,
-    affine: (&'a [f32], &'a [f32]),
+    scaling: &'a Scaling,
+    target: Output<'a>,
 }
 
-impl WithSimd for LayerRow<'_> {
+impl WithSimd for LayerRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { output, input, eps, affine: (factors, summands) } = self;
-        let count = input.len() as f64;
-        let mean = lane_sum(input, |value| value) / count;
-        let variance = lane_sum(input, |value| (value - mean) * (value - mean)) / count;
-        let Statistics { mean, rest, inverse } = Statistics::new(mean, variance, eps);
-        let affine = factors.iter().zip(summands);
-        for ((out, value), (factor, summand)) in output.iter_mut().zip(input).zip(affine) {
-            *out = (value - mean - rest) * inverse * factor + summand;
+        let channels = self.scaling.channels.max(1);
+        let mut output = vec![0.0; channels];
+        for (index, input) in self.input.chunks(channels).enumerate() {
+            let row = self.first + index;
+            let (factors, summands) = self.scaling.row(row / self.tokens);
+            let count = input.len() as f64;
+            let mean = lane_sum(input, |value| value) / count;
+            let variance = lane_sum(input, |value| (value - mean) * (value - mean)) / count;
+            let Statistics { mean, rest, inverse } = Statistics::new(mean, variance, self.eps);
+            let affine = factors.iter().zip(summands);
+            for ((out, value), (factor, summand)) in output.iter_mut().zip(input).zip(affine) {
+                *out = (value - mean - rest) * inverse * factor + summand;
+            }
+            // SAFETY: this block alone has these rows.
+            unsafe { self.target.write(row * channels, &output) };
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{product::Matrix, simd::Registers};
+use super::{left::Matrix, simd::Registers};
 
 /// Rows of a panel that are filled at a time: a cache line of each column of the source.
 const TRANSPOSED: usize = 16;

@@ -4,89 +4,28 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{
-    convolution::Pixels,
+    epilogue::Tail,
+    left::{Left, Stage, stages},
     memory::{Output, fresh},
-    micro::{self, Begin, Pointers, ROWS, Run},
     panels::Panels,
-    simd::dispatch,
-    tail::Tail,
+    register_tile::{Begin, Pointers, ROWS, tile},
+    simd::{WIDEST, dispatch},
 };
 use crate::Gate;
 
 /// Values of the rows that are worked on at a time, which stay in the second cache: 1 MiB.
 const BLOCK: usize = 1 << 18;
-/// Depth of a panel that is gone through at a time, for the same reason.
-const DEPTH: usize = 2048;
 /// Tasks for each thread, so that one that is late delays the others little.
 const TASKS: usize = 4;
-
-/// Rows in memory, `stride` apart.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) rows: usize,
-    pub(crate) depth: usize,
-    pub(crate) stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    /// Rows one after the other.
-    pub(crate) fn dense(values: &'a [f32], depth: usize) -> Self {
-        Self { values, rows: values.len().checked_div(depth).unwrap_or(0), depth, stride: depth }
-    }
-}
-
-/// The left side of a product.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Left<'a> {
-    /// Rows of a matrix.
-    Rows(Matrix<'a>),
-    /// Patches of an image, a row for each output pixel.
-    Pixels(&'a Pixels<'a>),
-}
-
-impl Left<'_> {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Rows(matrix) => matrix.rows,
-            Self::Pixels(pixels) => pixels.rows(),
-        }
-    }
-
-    /// Values that a row adds to what is read for a block.
-    fn footprint(&self) -> usize {
-        match self {
-            Self::Rows(matrix) => matrix.depth.min(DEPTH),
-            Self::Pixels(pixels) => pixels.footprint(),
-        }
-    }
-
-    /// The lengths of depth that lie together, in their order.
-    fn sources(&self) -> Vec<usize> {
-        match self {
-            Self::Rows(matrix) => vec![matrix.depth],
-            Self::Pixels(pixels) => pixels.sources(),
-        }
-    }
-
-    /// Where the sources of a row lie. A row beyond the last is the last.
-    fn point(&self, row: usize, set: &mut dyn FnMut(usize, *const f32)) {
-        match self {
-            Self::Rows(matrix) => {
-                let first = row.min(matrix.rows - 1) * matrix.stride;
-                set(0, matrix.values[first..][..matrix.depth].as_ptr());
-            }
-            Self::Pixels(pixels) => pixels.point(row.min(pixels.rows() - 1), set),
-        }
-    }
-}
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// `tail(left · panels)`.
 ///
 /// # Shapes
 /// - left: `[rows, depth]`, panels: `[depth, columns]`
 /// - output: `[rows, columns]`, or half of the columns with a gated pair
-pub(crate) fn product(left: Left<'_>, panels: &Panels, tail: &Tail<'_>) -> Vec<f32> {
+pub(crate) fn product(left: Left<'_>, panels: &Panels, tail: &Tail<&[f32]>) -> Vec<f32> {
     if tail.gate == Gate::Pair && !(tail.channels / 2).is_multiple_of(panels.full_width()) {
         return pairs_apart(left, panels, tail);
     }
@@ -115,7 +54,7 @@ pub(crate) fn product(left: Left<'_>, panels: &Panels, tail: &Tail<'_>) -> Vec<f
 }
 
 /// A gated pair of so few channels that values and gates share panels: the epilogue follows when the product is there.
-fn pairs_apart(left: Left<'_>, panels: &Panels, tail: &Tail<'_>) -> Vec<f32> {
+fn pairs_apart(left: Left<'_>, panels: &Panels, tail: &Tail<&[f32]>) -> Vec<f32> {
     let mut products = product(left, panels, &Tail::none(panels.columns()));
     let half = tail.out();
     let mut output = vec![0.0; left.rows() * half];
@@ -127,33 +66,11 @@ fn pairs_apart(left: Left<'_>, panels: &Panels, tail: &Tail<'_>) -> Vec<f32> {
     output
 }
 
-/// Runs in groups of about [`DEPTH`].
-fn stages(sources: &[usize]) -> Vec<Vec<Run>> {
-    let (mut stages, mut stage, mut filled) = (Vec::new(), Vec::new(), 0);
-    for (source, length) in sources.iter().enumerate() {
-        let mut offset = 0;
-        while offset < *length {
-            let run = Run { source, offset, length: (length - offset).min(DEPTH - filled) };
-            offset += run.length;
-            filled += run.length;
-            stage.push(run);
-            if filled == DEPTH {
-                stages.push(core::mem::take(&mut stage));
-                filled = 0;
-            }
-        }
-    }
-    if !stage.is_empty() || stages.is_empty() {
-        stages.push(stage);
-    }
-    stages
-}
-
 struct Plan<'a> {
     left: Left<'a>,
     panels: &'a Panels,
-    tail: &'a Tail<'a>,
-    stages: Vec<Vec<Run>>,
+    tail: &'a Tail<&'a [f32]>,
+    stages: Vec<Stage>,
     sources: usize,
 }
 
@@ -220,80 +137,84 @@ impl Task<'_> {
     /// Panel by panel, the tiles of the block; stage by stage, with the sums in the output meanwhile.
     #[inline(always)]
     fn plain<S: Simd>(&self, simd: S, table: &[Pointers]) {
-        let stages = self.plan.stages.len();
-        let mut depth = 0;
-        for (index, runs) in self.plan.stages.iter().enumerate() {
-            let (begin, last) =
-                (if index == 0 { Begin::Zero } else { Begin::Output }, index + 1 == stages);
+        let (columns, full) = (self.plan.panels.columns(), self.plan.panels.full_width());
+        let last = self.plan.stages.len() - 1;
+        for (index, stage) in self.plan.stages.iter().enumerate() {
             for panel in self.panels.clone() {
-                for (tile, pointers) in table.chunks(self.plan.sources).enumerate() {
-                    self.tile(simd, [panel, tile], (runs, depth, begin), pointers, last);
+                let column = panel * full;
+                let width = (columns - column).min(full);
+                for (number, pointers) in table.chunks(self.plan.sources).enumerate() {
+                    self.add_up(simd, stage, [panel, number], pointers, width);
+                    if index < last {
+                        continue;
+                    }
+                    for row in self.rows(number) {
+                        // SAFETY: this task alone has these rows and panels, and has just written them.
+                        let values = unsafe { self.target.range(row * columns + column, width) };
+                        self.plan.tail.finish(values, row, column);
+                    }
                 }
             }
-            depth += runs.iter().map(|run| run.length).sum::<usize>();
         }
     }
 
-    /// One tile, finished with the last stage.
+    /// The rows of a tile.
+    fn rows(&self, number: usize) -> core::ops::Range<usize> {
+        let first = self.first + number * ROWS;
+        first..self.last.min(first + ROWS)
+    }
+
+    /// A stage of a tile, of whose panel `width` columns are not filled up.
     #[inline(always)]
-    fn tile<S: Simd>(
+    fn add_up<S: Simd>(
         &self,
         simd: S,
-        [panel, tile]: [usize; 2],
-        (runs, depth, begin): (&[Run], usize, Begin),
+        stage: &Stage,
+        [panel, number]: [usize; 2],
         pointers: &[Pointers],
-        last: bool,
+        width: usize,
     ) {
         let panels = self.plan.panels;
-        let (full, columns) = (panels.full_width(), panels.columns());
-        let (first, column) = (self.first + tile * ROWS, panel * full);
-        let (rows, width) = ((self.last - first).min(ROWS), (columns - column).min(full));
-        let padded = panels.width(panel);
-        let values = &panels.values(panel)[depth * padded..];
-        let right = (values.as_ptr(), self.ahead(panel, depth, tile));
-        let place = |row: usize| (first + row) * columns + column;
-        if rows == ROWS && width == padded {
-            let target = self.target.place(place(0), (ROWS - 1) * columns + width);
+        let (columns, padded, begin) = (panels.columns(), panels.width(panel), stage.begin());
+        let right = self.right(stage, panel, number);
+        let rows = self.rows(number);
+        let place = |row: usize| row * columns + panel * panels.full_width();
+        if rows.len() == ROWS && width == padded {
+            let target = self.target.place(place(rows.start), (ROWS - 1) * columns + width);
             // SAFETY: the pointers are those of the runs, the panel has their depth, and the target has the whole tile, of
             // which this task alone has the rows and panels.
-            unsafe {
-                micro::tile(simd, runs, pointers, right, padded, (target, columns, begin));
-            }
-        } else {
-            let mut scratch = [0.0; ROWS * MOST];
-            if begin == Begin::Output {
-                for row in 0..rows {
-                    // SAFETY: as above; the stage before has written it.
-                    let target = unsafe { self.target.range(place(row), width) };
-                    scratch[row * padded..][..width].copy_from_slice(target);
-                }
-            }
-            let target = (scratch.as_mut_ptr(), padded, begin);
-            // SAFETY: as above; the scratch memory has a whole tile.
-            unsafe { micro::tile(simd, runs, pointers, right, padded, target) };
-            for row in 0..rows {
-                // SAFETY: this task alone has these rows and panels.
-                unsafe { self.target.write(place(row), &scratch[row * padded..][..width]) };
+            unsafe { tile(simd, &stage.runs, pointers, right, padded, (target, columns, begin)) };
+            return;
+        }
+        let mut scratch = [0.0; ROWS * WIDEST];
+        if begin == Begin::Output {
+            for (row, values) in rows.clone().zip(scratch.chunks_mut(padded)) {
+                // SAFETY: as above; the stage before has written it.
+                values[..width].copy_from_slice(unsafe { self.target.range(place(row), width) });
             }
         }
-        if last {
-            for row in first..first + rows {
-                // SAFETY: as above.
-                let values = unsafe { self.target.range(row * columns + column, width) };
-                self.plan.tail.finish(values, row, column);
-            }
+        let target = (scratch.as_mut_ptr(), padded, begin);
+        // SAFETY: as above; the scratch memory has a whole tile.
+        unsafe { tile(simd, &stage.runs, pointers, right, padded, target) };
+        for (row, values) in rows.zip(scratch.chunks(padded)) {
+            // SAFETY: this task alone has these rows and panels.
+            unsafe { self.target.write(place(row), &values[..width]) };
         }
     }
 
-    /// What to fetch during a tile: a column of cache lines of the panel that comes next. A few tiles fetch all of it.
+    /// A panel from a stage on, and what to fetch meanwhile: a column of cache lines of the panel that comes next. A few tiles
+    /// fetch all of it.
     #[inline(always)]
-    fn ahead(&self, panel: usize, depth: usize, tile: usize) -> *const f32 {
+    fn right(&self, stage: &Stage, panel: usize, number: usize) -> (*const f32, *const f32) {
         let panels = self.plan.panels;
-        let (next, column) = (panel + 1, tile * LINE);
-        match next < panels.count() && column < panels.width(next) {
-            true => panels.values(next)[depth * panels.width(next)..].as_ptr().wrapping_add(column),
-            false => panels.values(panel).as_ptr(),
-        }
+        let from =
+            |panel: usize| panels.values(panel)[stage.first * panels.width(panel)..].as_ptr();
+        let (next, column) = (panel + 1, number * LINE);
+        let ahead = match next < panels.count() && column < panels.width(next) {
+            true => from(next).wrapping_add(column),
+            false => from(panel),
+        };
+        (from(panel), ahead)
     }
 
     /// Tiles of values beside those of their gates.
@@ -301,38 +222,27 @@ impl Task<'_> {
     fn paired<S: Simd>(&self, simd: S, table: &[Pointers]) {
         let panels = self.plan.panels;
         let (full, half) = (panels.full_width(), panels.columns() / 2);
-        let mut scratch = [[0.0; ROWS * MOST]; 2];
-        let mut target = [0.0; MOST];
+        let mut pair = [[0.0; ROWS * WIDEST]; 2];
+        let mut target = [0.0; WIDEST];
+        let target = &mut target[..full];
         for panel in self.panels.clone() {
-            for (tile, pointers) in table.chunks(self.plan.sources).enumerate() {
-                for (values, panel) in scratch.iter_mut().zip([panel, panel + half / full]) {
-                    let right = panels.values(panel);
-                    let mut depth = 0;
-                    for (index, runs) in self.plan.stages.iter().enumerate() {
-                        let begin = if index == 0 { Begin::Zero } else { Begin::Output };
-                        let place = (values.as_mut_ptr(), full, begin);
-                        let right = right[depth * full..].as_ptr();
-                        let right = (right, self.ahead(panel, depth, tile));
-                        // SAFETY: as in `tile`.
-                        unsafe { micro::tile(simd, runs, pointers, right, full, place) };
-                        depth += runs.iter().map(|run| run.length).sum::<usize>();
+            for (number, pointers) in table.chunks(self.plan.sources).enumerate() {
+                for (values, panel) in pair.iter_mut().zip([panel, panel + half / full]) {
+                    for stage in &self.plan.stages {
+                        let right = self.right(stage, panel, number);
+                        let place = (values.as_mut_ptr(), full, stage.begin());
+                        // SAFETY: as in `add_up`; the scratch memory has a whole tile.
+                        unsafe { tile(simd, &stage.runs, pointers, right, full, place) };
                     }
                 }
-                let first = self.first + tile * ROWS;
-                for row in first..self.last.min(first + ROWS) {
-                    let [values, gates] = &mut scratch;
-                    let start = (row - first) * full;
-                    let pair = [&mut values[start..][..full], &mut gates[start..][..full]];
-                    self.plan.tail.finish_pair(&mut target[..full], pair, row, panel * full);
+                let [values, gates] = &mut pair;
+                let values = values.chunks_mut(full).zip(gates.chunks_mut(full));
+                for (row, (values, gates)) in self.rows(number).zip(values) {
+                    self.plan.tail.finish_pair(target, [values, gates], row, panel * full);
                     // SAFETY: this task alone has these rows and panels.
-                    unsafe { self.target.write(row * half + panel * full, &target[..full]) };
+                    unsafe { self.target.write(row * half + panel * full, target) };
                 }
             }
         }
     }
 }
-
-/// Values of a cache line.
-const LINE: usize = 16;
-/// Columns of the widest tile of any machine: four registers of 16.
-const MOST: usize = 64;

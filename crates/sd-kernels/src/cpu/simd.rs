@@ -4,8 +4,10 @@ use std::sync::OnceLock;
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// The variable that keeps kernels from using all that the CPU has: `avx2` or `none`.
+/// The variable that keeps kernels from using all that the CPU has: `avx2` or `none`. Anything else is as if it were not set.
 const VARIABLE: &str = "SD_CPU_SIMD";
+/// Columns of the widest tile of any CPU: four registers of 16.
+pub(super) const WIDEST: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {

@@ -42,6 +42,12 @@ impl Buffer {
     }
 }
 
+impl AsRef<[f32]> for Buffer {
+    fn as_ref(&self) -> &[f32] {
+        self.as_slice()
+    }
+}
+
 /// A tensor of the given shape.
 pub(crate) fn tensor<B, const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<B, D>
 where

@@ -5,14 +5,15 @@ use burn_ndarray::NdArrayTensor;
 
 use super::{
     buffer::{self, Buffer},
-    epilogue::Held,
+    epilogue::tail,
 };
 use crate::{
     Conv2dOptions, ConvInput, Epilogue, PackedWeight, Weight,
     cpu::{
         Panels,
-        convolution::{Image, convolution},
-        product::{Left, Matrix, product},
+        convolution::{Convolution, Image},
+        left::{Left, Matrix},
+        product::product,
     },
 };
 
@@ -86,11 +87,11 @@ where
     let [batch, tokens, width] = input.dims();
     let [channels, _] = weight.dims();
     let out = epilogue.output_channels(channels);
-    let held = Held::new(epilogue, channels, tokens);
+    let tail = tail(epilogue, channels, tokens);
     let input = Buffer::new(input);
     let rows =
         Matrix { values: input.as_slice(), rows: batch * tokens, depth: width, stride: width };
-    let values = with_panels(weight, |panels| product(Left::Rows(rows), panels, &held.tail()));
+    let values = with_panels(weight, |panels| product(Left::Rows(rows), panels, &tail.slices()));
     buffer::tensor(values, [batch, tokens, out])
 }
 
@@ -110,10 +111,11 @@ where
     // The front has checked that the kernel fits.
     let size = options.output_size([height, width], kernel).unwrap_or_default();
     let out = epilogue.output_channels(channels);
-    let held = Held::new(epilogue, channels, size[0] * size[1]);
+    let tail = tail(epilogue, channels, size[0] * size[1]);
     let parts = Parts::new(input);
-    let values = with_panels(weight, |panels| {
-        convolution(parts.image(), panels, kernel, options, size, &held.tail())
+    let values = with_panels(weight, |weight| {
+        let (image, tail) = (parts.image(), tail.slices());
+        Convolution { image, weight, kernel, options, size, tail }.run()
     });
     buffer::tensor(values, [batch, size[0], size[1], out])
 }

@@ -1,23 +1,17 @@
 //! An allocator that keeps large blocks for the next request of their size.
 
+mod shelves;
+mod source;
+
 use core::{
     alloc::{GlobalAlloc, Layout},
     cell::UnsafeCell,
-    ptr::null_mut,
     sync::atomic::{AtomicBool, Ordering},
 };
 use std::alloc::System;
 
-/// Blocks from this size on are kept: 256 KiB.
-const LARGE: usize = 1 << 18;
-/// Blocks from this size on lie on huge pages: 4 MiB.
-const HUGE: usize = 1 << 22;
-/// Alignment of a huge page.
-const HUGE_PAGE: usize = 1 << 21;
-/// Sizes per power of two.
-const STEPS: usize = 8;
-/// Shelves for blocks of up to 2⁴⁰ bytes.
-const SHELVES: usize = (40 - 18) * STEPS;
+use shelves::{Store, shelf_of, size_of_shelf};
+use source::Fill;
 
 /// A global allocator for programs that generate images on the CPU.
 ///
@@ -46,28 +40,6 @@ pub struct Recycler {
 // SAFETY: the store is only touched behind the lock.
 unsafe impl Sync for Recycler {}
 
-/// Freed blocks.
-#[derive(Debug)]
-struct Store {
-    shelves: [Shelf; SHELVES],
-    /// Bytes of all of them.
-    kept: usize,
-    /// Counts what is put down.
-    clock: u64,
-}
-
-/// Freed blocks of one size, each of which holds the address of the next.
-#[derive(Debug, Clone, Copy)]
-struct Shelf {
-    first: *mut Block,
-    used: u64,
-}
-
-#[derive(Debug)]
-struct Block {
-    next: *mut Block,
-}
-
 impl Default for Recycler {
     fn default() -> Self {
         Self::new()
@@ -82,12 +54,8 @@ impl Recycler {
 
     /// One that keeps up to `limit` bytes of freed blocks.
     pub const fn with_limit(limit: usize) -> Self {
-        let shelves = [Shelf { first: null_mut(), used: 0 }; SHELVES];
-        Self {
-            locked: AtomicBool::new(false),
-            limit,
-            store: UnsafeCell::new(Store { shelves, kept: 0, clock: 0 }),
-        }
+        let store = UnsafeCell::new(Store::new());
+        Self { locked: AtomicBool::new(false), limit, store }
     }
 
     /// Works on the store alone. A mutex of the standard library may allocate.
@@ -108,54 +76,6 @@ impl Recycler {
     fn take(&self, shelf: usize) -> *mut u8 {
         self.with_store(|store| store.take(shelf)).cast()
     }
-}
-
-impl Store {
-    fn take(&mut self, index: usize) -> *mut Block {
-        let shelf = &mut self.shelves[index];
-        let block = shelf.first;
-        if !block.is_null() {
-            // SAFETY: blocks on a shelf are valid, and hold the address of the next one.
-            shelf.first = unsafe { (*block).next };
-            self.kept -= size_of_shelf(index);
-        }
-        block
-    }
-
-    fn put(&mut self, index: usize, block: *mut Block) {
-        self.clock += 1;
-        // SAFETY: the block was freed by its user, and is large enough.
-        unsafe { (*block).next = self.shelves[index].first };
-        self.shelves[index] = Shelf { first: block, used: self.clock };
-        self.kept += size_of_shelf(index);
-    }
-
-    /// A block of the size that was put down least recently.
-    fn oldest(&mut self) -> Option<(usize, *mut Block)> {
-        let filled = self.shelves.iter().enumerate().filter(|(_, shelf)| !shelf.first.is_null());
-        let index = filled.min_by_key(|(_, shelf)| shelf.used)?.0;
-        Some((index, self.take(index)))
-    }
-}
-
-/// The shelf for a size, if it is kept at all.
-fn shelf_of(size: usize) -> Option<usize> {
-    if size < LARGE {
-        return None;
-    }
-    // Sizes up to `8 · unit` to `16 · unit` share a unit, which is their step.
-    let power = (size - 1).ilog2() as usize;
-    let unit = 1 << (power - STEPS.ilog2() as usize);
-    let step = size.div_ceil(unit) - STEPS;
-    let shelf = (power + 1 - LARGE.ilog2() as usize) * STEPS + step - STEPS;
-    (shelf < SHELVES).then_some(shelf)
-}
-
-/// The size of the blocks on a shelf.
-fn size_of_shelf(shelf: usize) -> usize {
-    let place = shelf + STEPS - 1;
-    let (power, step) = (place / STEPS + LARGE.ilog2() as usize - 1, place % STEPS + 1);
-    (STEPS + step) << (power - STEPS.ilog2() as usize)
 }
 
 // SAFETY: blocks come from the system's allocator or from its pages, with the size of their shelf and at least the alignment
@@ -215,104 +135,9 @@ fn kept(layout: Layout) -> Option<usize> {
     if layout.align() > 64 { None } else { shelf_of(layout.size()) }
 }
 
-/// What is to be in a new block.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fill {
-    Any,
-    Zeros,
-}
-
-/// Where blocks come from.
-mod source {
-    use super::{Fill, GlobalAlloc, HUGE, HUGE_PAGE, Layout, System};
-
-    pub(super) fn get(size: usize, fill: Fill) -> *mut u8 {
-        if cfg!(target_os = "linux") && size >= HUGE {
-            return pages::map(size);
-        }
-        match layout(size) {
-            // SAFETY: the size is not zero.
-            Some(layout) if fill == Fill::Zeros => unsafe { System.alloc_zeroed(layout) },
-            // SAFETY: as above.
-            Some(layout) => unsafe { System.alloc(layout) },
-            None => core::ptr::null_mut(),
-        }
-    }
-
-    pub(super) fn put_back(block: *mut u8, size: usize) {
-        if cfg!(target_os = "linux") && size >= HUGE {
-            return pages::unmap(block, size);
-        }
-        if let Some(layout) = layout(size) {
-            // SAFETY: the block came from `get` with the same size, hence the same layout.
-            unsafe { System.dealloc(block, layout) };
-        }
-    }
-
-    fn layout(size: usize) -> Option<Layout> {
-        Layout::from_size_align(size, 64).ok()
-    }
-
-    #[cfg(target_os = "linux")]
-    mod pages {
-        use super::HUGE_PAGE;
-
-        /// Zeroed pages that begin with a huge page.
-        pub(super) fn map(size: usize) -> *mut u8 {
-            let (Some(length), size) = (size.checked_add(HUGE_PAGE), size) else {
-                return core::ptr::null_mut();
-            };
-            let (access, kind) =
-                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            // SAFETY: a new mapping, which overlaps nothing.
-            let start = unsafe { libc::mmap(core::ptr::null_mut(), length, access, kind, -1, 0) };
-            if start == libc::MAP_FAILED {
-                return core::ptr::null_mut();
-            }
-            let start: *mut u8 = start.cast();
-            let before = start.align_offset(HUGE_PAGE);
-            let block = start.wrapping_add(before);
-            unmap(start, before);
-            unmap(block.wrapping_add(size), HUGE_PAGE - before);
-            // SAFETY: the mapping that was just made. Whether the advice is followed does not matter.
-            unsafe { libc::madvise(block.cast(), size, libc::MADV_HUGEPAGE) };
-            block
-        }
-
-        pub(super) fn unmap(start: *mut u8, length: usize) {
-            if length > 0 {
-                // SAFETY: a part of a mapping of `map`, which nobody uses any more. Sizes of blocks are multiples of pages.
-                unsafe { libc::munmap(start.cast(), length) };
-            }
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    mod pages {
-        pub(super) fn map(_: usize) -> *mut u8 {
-            core::ptr::null_mut()
-        }
-
-        pub(super) fn unmap(_: *mut u8, _: usize) {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn every_size_has_a_shelf_that_is_barely_larger() {
-        for size in (LARGE..40 << 20).step_by(7919).chain([LARGE, LARGE + 1, 1 << 19, 1 << 30]) {
-            let shelf = shelf_of(size).unwrap();
-            let found = size_of_shelf(shelf);
-            assert!(found >= size && (found - size) * STEPS <= size, "{size}: {found}");
-            assert_eq!(shelf_of(found), Some(shelf), "{size}");
-            assert_eq!(found % 4096, 0);
-        }
-        assert_eq!(shelf_of(LARGE - 1), None);
-        assert_eq!(shelf_of(usize::MAX / 2), None);
-    }
+    use super::{shelves::LARGE, *};
 
     fn layout(size: usize) -> Layout {
         Layout::from_size_align(size, 4).unwrap()
@@ -321,7 +146,7 @@ mod tests {
     #[test]
     fn a_block_is_used_again() {
         let recycler = Recycler::new();
-        for size in [LARGE, 3 << 20, HUGE, 100 << 20] {
+        for size in [LARGE, 3 << 20, 4 << 20, 100 << 20] {
             // SAFETY: every block is freed with its layout, once, and written only within its size.
             unsafe {
                 let first = recycler.alloc(layout(size));

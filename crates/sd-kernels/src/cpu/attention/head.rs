@@ -1,111 +1,28 @@
-//! Attention in tiles of queries and keys with online softmax (<https://arxiv.org/abs/1805.02867>): no score matrix exists.
+//! Some queries of one head.
 
 use core::ops::Range;
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::{
-    math::exp,
-    memory::{Output, fresh, with_scratch},
-    micro::{self, Begin, ROWS, Run},
-    panels::Panels,
-    product::Matrix,
-    simd::dispatch,
+    super::{
+        memory::Output,
+        panels::Panels,
+        register_tile::{Begin, ROWS, Run, tile},
+    },
+    Attention, Mask,
+    softmax::softmax,
 };
 
 /// Queries of a tile.
-const QUERIES: usize = 8 * ROWS;
+pub(super) const QUERIES: usize = 8 * ROWS;
 /// Keys of a tile, a multiple of every panel's width.
 const KEYS: usize = 512;
 /// Between the scores of two queries: rows a power of two apart would share places in the first cache.
 const STRIDE: usize = KEYS + 16;
-/// Sums of a softmax are added up in so many lanes.
-const LANES: usize = 16;
-
-/// Some heads' view of a projection: `[batch, tokens, width]`, from the column `offset` on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) tokens: usize,
-    pub(crate) width: usize,
-    pub(crate) offset: usize,
-}
-
-/// What is added to the scores.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Mask<'a> {
-    None,
-    /// Keys after the query do not count.
-    Causal,
-    /// `[batch, heads, queries, keys]`, where each of the first three may be 1 for all.
-    Additive(&'a [f32], [usize; 4]),
-}
-
-/// `softmax(scale · q · kᵀ + mask) · v` for each head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attention<'a> {
-    pub(crate) query: View<'a>,
-    pub(crate) key: View<'a>,
-    pub(crate) value: View<'a>,
-    pub(crate) mask: Mask<'a>,
-    pub(crate) batch: usize,
-    pub(crate) heads: usize,
-    pub(crate) head_dim: usize,
-    pub(crate) scale: f32,
-}
-
-impl View<'_> {
-    /// The tokens of one head.
-    fn head(&self, sample: usize, head: usize, head_dim: usize) -> Matrix<'_> {
-        let first = sample * self.tokens * self.width + self.offset + head * head_dim;
-        Matrix {
-            values: &self.values[first..],
-            rows: self.tokens,
-            depth: head_dim,
-            stride: self.width,
-        }
-    }
-}
-
-impl Attention<'_> {
-    /// `[batch, queries, heads · head_dim]`.
-    pub(crate) fn run(&self) -> Vec<f32> {
-        let (queries, width) = (self.query.tokens, self.heads * self.head_dim);
-        let tiles = queries.div_ceil(QUERIES);
-        let fill = |target: Output<'_>| {
-            // One sample's packed keys and values at a time.
-            for sample in 0..self.batch {
-                let heads = self.heads(sample);
-                (0..self.heads * tiles).into_par_iter().for_each(|task| {
-                    let first = (task % tiles) * QUERIES;
-                    let queries = first..queries.min(first + QUERIES);
-                    let head = &heads[task / tiles];
-                    let scratch = QUERIES * (STRIDE + head.padded() + 2);
-                    with_scratch(scratch, |scratch| {
-                        dispatch(Tile { head, queries, target, scratch });
-                    });
-                });
-            }
-        };
-        // SAFETY: the tasks have all queries of all heads and samples between them.
-        unsafe { fresh(self.batch * queries * width, fill) }
-    }
-
-    fn heads(&self, sample: usize) -> Vec<Head<'_>> {
-        let head = |head| Head {
-            attention: self,
-            sample,
-            head,
-            keys: Panels::of_transposed(self.key.head(sample, head, self.head_dim)),
-            values: Panels::of_matrix(self.value.head(sample, head, self.head_dim)),
-        };
-        (0..self.heads).into_par_iter().map(head).collect()
-    }
-}
 
 /// A head of a sample, packed.
-struct Head<'a> {
+pub(super) struct Head<'a> {
     attention: &'a Attention<'a>,
     sample: usize,
     head: usize,
@@ -115,7 +32,19 @@ struct Head<'a> {
     values: Panels,
 }
 
-impl Head<'_> {
+impl<'a> Head<'a> {
+    pub(super) fn new(attention: &'a Attention<'a>, sample: usize, head: usize) -> Self {
+        let width = attention.head_dim;
+        let keys = Panels::of_transposed(attention.key.head(sample, head, width));
+        let values = Panels::of_matrix(attention.value.head(sample, head, width));
+        Self { attention, sample, head, keys, values }
+    }
+
+    /// Values that a tile needs while it is worked on.
+    pub(super) fn scratch(&self) -> usize {
+        QUERIES * (STRIDE + self.padded() + 2)
+    }
+
     /// Columns of all panels of the values.
     fn padded(&self) -> usize {
         (0..self.values.count()).map(|panel| self.values.width(panel)).sum()
@@ -123,11 +52,11 @@ impl Head<'_> {
 }
 
 /// Some queries of a head.
-struct Tile<'a> {
-    head: &'a Head<'a>,
-    queries: Range<usize>,
-    target: Output<'a>,
-    scratch: &'a mut [f32],
+pub(super) struct Tile<'a> {
+    pub(super) head: &'a Head<'a>,
+    pub(super) queries: Range<usize>,
+    pub(super) target: Output<'a>,
+    pub(super) scratch: &'a mut [f32],
 }
 
 impl WithSimd for Tile<'_> {
@@ -200,14 +129,7 @@ impl Head<'_> {
                 let values = self.keys.values(panel).as_ptr();
                 // SAFETY: the rows have the head's width, the panel has that depth, the scores have the whole tile.
                 unsafe {
-                    micro::tile(
-                        simd,
-                        &run,
-                        &[rows],
-                        (values, values),
-                        self.keys.width(panel),
-                        place,
-                    );
+                    tile(simd, &run, &[rows], (values, values), self.keys.width(panel), place);
                 }
             }
         }
@@ -262,7 +184,7 @@ impl Head<'_> {
                 let place = (place.as_mut_ptr(), padded, Begin::Output);
                 let right = (values.as_ptr(), values.as_ptr());
                 // SAFETY: each row of scores has the keys, the panel was cut to them, the sums have the whole tile.
-                unsafe { micro::tile(simd, &run, &[rows], right, width, place) };
+                unsafe { tile(simd, &run, &[rows], right, width, place) };
             }
             column += width;
         }
@@ -282,39 +204,4 @@ impl Head<'_> {
             unsafe { target.write(row * width + self.head * attention.head_dim, sums) };
         }
     }
-}
-
-/// Turns scores, times a factor, into weights relative to the largest so far. Returns by what earlier sums shrink, and the sum
-/// of the weights.
-#[inline(always)]
-fn softmax(scores: &mut [f32], factor: f32, largest: &mut f32) -> (f32, f32) {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [*largest; LANES];
-    let chunks = scores.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().fold(*largest, |most, score| larger(most, score * factor));
-    for chunk in chunks {
-        for (lane, score) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, score * factor);
-        }
-    }
-    let most = lanes.into_iter().fold(rest, larger);
-    // Where all keys so far are masked, nothing is to be subtracted.
-    let base = if most == f32::NEG_INFINITY { 0.0 } else { most };
-    let shrink = exp(*largest - base);
-    *largest = most;
-
-    let mut lanes = [0.0f32; LANES];
-    let mut chunks = scores.chunks_exact_mut(LANES);
-    for chunk in &mut chunks {
-        for (lane, score) in lanes.iter_mut().zip(chunk) {
-            *score = exp(*score * factor - base);
-            *lane += *score;
-        }
-    }
-    let mut sum: f32 = lanes.iter().sum();
-    for score in chunks.into_remainder() {
-        *score = exp(*score * factor - base);
-        sum += *score;
-    }
-    (shrink, sum)
 }

@@ -13,27 +13,27 @@ use crate::{Activation, Gate};
 /// Rows that one task finishes.
 const ROWS: usize = 64;
 
-/// An [`Epilogue`](crate::Epilogue) on slices.
+/// An [`Epilogue`](crate::Epilogue) whose tensors are slices, or what holds them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tail<'a> {
+pub(crate) struct Tail<V> {
     /// `[channels]`.
-    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) bias: Option<V>,
     /// `[samples, channels]`.
-    pub(crate) channel_add: Option<&'a [f32]>,
+    pub(crate) channel_add: Option<V>,
     pub(crate) activation: Option<Activation>,
     pub(crate) gate: Gate,
     /// `[samples, out]`.
-    pub(crate) channel_mul: Option<&'a [f32]>,
+    pub(crate) channel_mul: Option<V>,
     pub(crate) scale: f32,
     /// `[rows, out]`.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) residual: Option<V>,
     pub(crate) output_scale: f32,
     /// Columns of the product.
     pub(crate) channels: usize,
     pub(crate) rows_per_sample: usize,
 }
 
-impl Tail<'_> {
+impl<V> Tail<V> {
     /// One that changes nothing.
     pub(crate) fn none(channels: usize) -> Self {
         Self {
@@ -57,7 +57,30 @@ impl Tail<'_> {
             Gate::Pair => self.channels / 2,
         }
     }
+}
 
+impl<V: AsRef<[f32]>> Tail<V> {
+    /// What it holds, as slices.
+    pub(crate) fn slices(&self) -> Tail<&[f32]> {
+        fn slice<V: AsRef<[f32]>>(values: &Option<V>) -> Option<&[f32]> {
+            values.as_ref().map(AsRef::as_ref)
+        }
+        Tail {
+            bias: slice(&self.bias),
+            channel_add: slice(&self.channel_add),
+            channel_mul: slice(&self.channel_mul),
+            residual: slice(&self.residual),
+            activation: self.activation,
+            gate: self.gate,
+            scale: self.scale,
+            output_scale: self.output_scale,
+            channels: self.channels,
+            rows_per_sample: self.rows_per_sample,
+        }
+    }
+}
+
+impl Tail<&[f32]> {
     /// An epilogue on its own: of rows of `channels` values.
     pub(crate) fn apply(&self, input: &[f32]) -> Vec<f32> {
         let rows = input.len().checked_div(self.channels).unwrap_or(0);
@@ -130,7 +153,7 @@ impl Tail<'_> {
 
 /// Some rows of an epilogue on its own.
 struct Rows<'a> {
-    tail: &'a Tail<'a>,
+    tail: &'a Tail<&'a [f32]>,
     first: usize,
     target: Output<'a>,
     input: &'a [f32],
