@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend, ops::FloatTensor};
 
 use crate::{
-    AttentionOptions, CaptureKey, Conv2dOptions, ConvInput, Epilogue, GroupNormOptions, Heads,
-    LayerNormOptions, Weight, WeightRole, default,
+    Activation, AttentionOptions, CaptureKey, Conv2dOptions, ConvInput, Epilogue, Gate,
+    GroupNormOptions, Heads, LayerNormOptions, NormGradients, Weight, WeightRole, default,
 };
 
 /// A Burn backend with the fused operations of diffusion models.
@@ -126,6 +126,99 @@ pub trait DiffusionBackend: Backend {
     /// `Σ coefficient · tensor` over tensors of one shape (guidance, a sampler's update, skip + residual).
     fn linear_combination(terms: Vec<(f64, Tensor<Self, 4>)>) -> Tensor<Self, 4> {
         default::linear_combination(terms)
+    }
+
+    /// The pixels under each place of a kernel, side by side: with the weights as `[out, kernel_h · kernel_w · in]`, a convolution
+    /// is their product. The gradient of the weights is a product with them, too.
+    ///
+    /// # Shapes
+    /// - input: `[batch, height, width, in]`
+    /// - output: `[batch, out_height · out_width, kernel_h · kernel_w · in]`
+    fn columns(
+        input: ConvInput<Self>,
+        kernel: [usize; 2],
+        options: Conv2dOptions,
+    ) -> Tensor<Self, 3> {
+        default::gradients::columns(input, kernel, options)
+    }
+
+    /// For each pixel of an image of `[height, width]` and each place of a kernel, the gradient of the output that the pixel had
+    /// a part in there, or zeros: element `(y, x, ky, kx)` is the gradient at `((y + top − ky) / stride, (x + left − kx) / stride)`
+    /// where both are whole numbers inside of it. The gradient of the image is their product with the weights.
+    ///
+    /// # Shapes
+    /// - gradient: `[batch, out_height, out_width, out]`
+    /// - output: `[batch, height · width, kernel_h · kernel_w · out]`
+    fn spread(
+        gradient: Tensor<Self, 4>,
+        kernel: [usize; 2],
+        options: Conv2dOptions,
+        image: [usize; 2],
+    ) -> Tensor<Self, 3> {
+        default::gradients::spread(gradient, kernel, options, image)
+    }
+
+    /// Sums over the positions of each sample, in f32.
+    ///
+    /// # Shapes
+    /// - input: `[batch, positions, channels]`
+    /// - output: `[batch, channels]`
+    fn sum_positions(input: Tensor<Self, 3>) -> Tensor<Self, 2> {
+        default::gradients::sum_positions(input)
+    }
+
+    /// The gradient of [`fused_attention`](Self::fused_attention)'s query, key and value: of the columns that the views see. An
+    /// additive mask is a constant.
+    ///
+    /// # Shapes
+    /// - gradient: `[batch, queries, heads · head_dim]`
+    /// - output: `[batch, queries, heads · head_dim]`, and twice `[batch, keys, heads · head_dim]`
+    fn attention_backward(
+        query: Heads<Self>,
+        key: Heads<Self>,
+        value: Heads<Self>,
+        options: AttentionOptions<Self>,
+        gradient: Tensor<Self, 3>,
+    ) -> [Tensor<Self, 3>; 3] {
+        default::gradients::attention_backward(query, key, value, options, gradient)
+    }
+
+    /// The gradients of [`fused_group_norm`](Self::fused_group_norm) without a modulation.
+    ///
+    /// # Shapes
+    /// - input, gradient: `[batch, height, width, channels]`
+    fn group_norm_backward(
+        input: Tensor<Self, 4>,
+        options: GroupNormOptions<Self>,
+        gradient: Tensor<Self, 4>,
+    ) -> NormGradients<Self, 4> {
+        default::gradients::group_norm_backward(input, options, gradient)
+    }
+
+    /// The gradients of [`fused_layer_norm`](Self::fused_layer_norm) without a modulation.
+    ///
+    /// # Shapes
+    /// - input, gradient: `[batch, tokens, channels]`
+    fn layer_norm_backward(
+        input: Tensor<Self, 3>,
+        options: LayerNormOptions<Self>,
+        gradient: Tensor<Self, 3>,
+    ) -> NormGradients<Self, 3> {
+        default::gradients::layer_norm_backward(input, options, gradient)
+    }
+
+    /// The gradient of an [`Epilogue`]'s activation and gate with respect to what they are applied to.
+    ///
+    /// # Shapes
+    /// - input, output: `[batch, positions, channels]`
+    /// - gradient: the same, or half of the channels with a gated pair
+    fn activation_backward(
+        input: Tensor<Self, 3>,
+        activation: Option<Activation>,
+        gate: Gate,
+        gradient: Tensor<Self, 3>,
+    ) -> Tensor<Self, 3> {
+        default::gradients::activation_backward(input, activation, gate, gradient)
     }
 
     /// Runs `forward` on `inputs`, or replays what an earlier run with an equal `key` launched, on the new inputs.

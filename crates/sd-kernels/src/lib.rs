@@ -30,6 +30,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod attention;
+mod autodiff;
 mod backend;
 mod capture;
 mod channels;
@@ -40,7 +41,8 @@ mod cpu;
 mod cube;
 pub mod default;
 mod epilogue;
-mod impls;
+#[cfg(feature = "fusion")]
+mod fusion;
 pub mod layout;
 #[cfg(feature = "ndarray")]
 pub(crate) mod ndarray;
@@ -52,12 +54,12 @@ pub mod testing;
 mod weight;
 
 pub use attention::{AttentionMask, AttentionOptions, Heads};
+pub use autodiff::TrainBackend;
 pub use backend::DiffusionBackend;
 pub use capture::CaptureKey;
 pub use channels::Channels;
 pub use conv::{Conv2dOptions, ConvInput, Padding};
 pub use epilogue::{Activation, Epilogue, Gate, UnknownActivation};
-pub use impls::TrainBackend;
-pub use norm::{Affine, GroupNormOptions, LayerNormOptions, Modulation};
+pub use norm::{Affine, GroupNormOptions, LayerNormOptions, Modulation, NormGradients};
 pub use recycler::Recycler;
 pub use weight::{PackedWeight, Weight, WeightRole};

@@ -47,3 +47,12 @@ pub struct LayerNormOptions<B: Backend> {
     /// Scale and shift per sample and channel.
     pub modulation: Option<Modulation<B>>,
 }
+
+/// The gradients of a normalisation.
+#[derive(Debug, Clone)]
+pub struct NormGradients<B: Backend, const D: usize> {
+    /// Of the shape of the input.
+    pub input: Tensor<B, D>,
+    /// Of the scale and shift per channel, where there are any.
+    pub affine: Option<Affine<B>>,
+}

@@ -25,7 +25,7 @@ pub fn activate<B: Backend, const D: usize>(x: Tensor<B, D>, kind: Activation) -
     }
 }
 
-fn sigmoid<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+pub(super) fn sigmoid<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     match x.dtype() {
         // Burn 0.21 computes the sigmoid of f64 in f32.
         DType::F64 => ((x * 0.5).tanh() + 1.0) * 0.5,

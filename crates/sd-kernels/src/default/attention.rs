@@ -6,7 +6,7 @@ use super::widen;
 use crate::{AttentionMask, AttentionOptions, Heads};
 
 /// Most elements of the score matrix that are held at once (64 MiB in f32).
-const SCORES: usize = 1 << 24;
+pub(super) const SCORES: usize = 1 << 24;
 
 /// See [`DiffusionBackend::fused_attention`](crate::DiffusionBackend::fused_attention).
 ///
@@ -34,9 +34,8 @@ pub(crate) fn attention_in_chunks<B: Backend>(
     let key = widen(heads(key, &options)).swap_dims(2, 3);
     let value = heads(value, &options);
     let [batch, heads, queries, head_dim] = query.dims();
-    let keys = value.dims()[2];
+    let rows = rows_of(query.dims(), value.dims()[2], limit);
 
-    let rows = (limit / (batch * heads * keys).max(1)).clamp(1, queries.max(1));
     let chunks = (0..queries).step_by(rows).map(|start| {
         let length = rows.min(queries - start);
         let scores = query.clone().narrow(2, start, length).matmul(key.clone());
@@ -47,8 +46,13 @@ pub(crate) fn attention_in_chunks<B: Backend>(
     output.swap_dims(1, 2).reshape([batch, queries, heads * head_dim])
 }
 
+/// Queries whose scores are held at once, for queries `[batch, heads, tokens, head_dim]`.
+pub(super) fn rows_of([batch, heads, queries, _]: [usize; 4], keys: usize, limit: usize) -> usize {
+    (limit / (batch * heads * keys).max(1)).clamp(1, queries.max(1))
+}
+
 /// `[batch, heads, tokens, head_dim]` of a strided view.
-fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
+pub(super) fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
     let AttentionOptions { heads, head_dim, .. } = *options;
     let [batch, tokens, width] = view.projection.dims();
     let columns = if view.offset == 0 && width == heads * head_dim {
@@ -60,7 +64,11 @@ fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B,
 }
 
 /// Applies the mask to the scores of the queries from `start` on.
-fn masked<B: Backend>(scores: Tensor<B, 4>, mask: &AttentionMask<B>, start: usize) -> Tensor<B, 4> {
+pub(super) fn masked<B: Backend>(
+    scores: Tensor<B, 4>,
+    mask: &AttentionMask<B>,
+    start: usize,
+) -> Tensor<B, 4> {
     let [_, _, queries, keys] = scores.dims();
     match mask {
         AttentionMask::None => scores,

@@ -7,9 +7,10 @@
 
 mod activation;
 mod attention;
-mod differentiable;
 mod elementwise;
+pub mod gradients;
 mod norm;
+mod padding;
 mod product;
 mod vectors;
 
@@ -19,9 +20,9 @@ pub use activation::activate;
 pub use attention::attention;
 #[cfg(feature = "testing")]
 pub(crate) use attention::attention_in_chunks;
-pub use differentiable::{conv2d_by_columns, linear_by_samples};
 pub use elementwise::{epilogue, linear_combination};
 pub use norm::{group_norm, layer_norm, rms_norm};
+use padding::padded;
 pub use product::{conv2d, linear, materialise};
 
 /// The dtype in which everything but matrix products is computed: f32, or f64 for f64 tensors.

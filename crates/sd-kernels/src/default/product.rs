@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend, module, ops::ConvOptions};
 
-use super::{differentiable::padded, epilogue as apply, widen};
+use super::{epilogue as apply, padded, widen};
 use crate::{Conv2dOptions, ConvInput, Epilogue, Weight, conv::nearest_index};
 
 /// See [`DiffusionBackend::fused_linear`](crate::DiffusionBackend::fused_linear).
