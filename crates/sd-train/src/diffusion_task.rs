@@ -4,6 +4,7 @@ use burn::{
     module::AutodiffModule,
     tensor::{FloatDType, Tensor, backend::BackendTypes},
 };
+use rayon::prelude::*;
 use sd_clip::{ClipTextModel, ClipTokenizer, EosToken, TextFeatures};
 use sd_kernels::{DiffusionBackend, TrainBackend};
 use sd_nn::checkpoint::Parameters;
@@ -85,16 +86,12 @@ impl<B: TrainBackend> DiffusionTask<B> {
         choices: &mut Choices,
     ) -> Result<Tensor<B, 3>, TrainError> {
         let dropped = choices.each(examples.len(), |choices| choices.chance(self.caption_dropout));
-        let captions = examples.iter().zip(dropped).map(|(index, dropped)| match dropped {
-            true => "",
-            false => self.pictures.folder().caption(*index),
-        });
-        let ids: Vec<Vec<u32>> = captions
-            .map(|caption| {
-                let encoded = self.tokenizer.encode(caption);
-                encoded
-                    .map(|encoded| encoded.ids)
-                    .map_err(|error| TrainError::part("tokenizer", error))
+        let ids: Vec<Vec<u32>> = examples
+            .par_iter()
+            .zip(dropped)
+            .map(|(index, dropped)| match dropped {
+                true => self.ids(""),
+                false => self.ids(self.pictures.folder().caption(*index)),
             })
             .collect::<Result<_, _>>()?;
         let eos = EosToken::Id(self.tokenizer.eos_id());
@@ -102,6 +99,11 @@ impl<B: TrainBackend> DiffusionTask<B> {
             true => features(&self.text_encoder, &ids, eos),
             false => features(&self.text_encoder.valid(), &ids, eos).map(Tensor::from_inner),
         }
+    }
+
+    fn ids(&self, caption: &str) -> Result<Vec<u32>, TrainError> {
+        let encoded = self.tokenizer.encode(caption);
+        encoded.map(|encoded| encoded.ids).map_err(|error| TrainError::part("tokenizer", error))
     }
 }
 

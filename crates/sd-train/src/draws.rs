@@ -2,9 +2,9 @@
 
 use chacha20::ChaCha8Rng;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
-use sd_schedulers::{NoiseGenerator, TorchCpuGenerator};
+use sd_schedulers::NoiseGenerator;
 
-use crate::BatchRows;
+use crate::{BatchRows, noise::BlockNoise};
 
 /// What a draw is for. Each purpose has a stream of its own, so that one more draw of one changes no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +45,9 @@ impl Draws {
         Choices { stream: self.stream(Purpose::Choices, step), rows }
     }
 
-    /// The noise of a step, from the generator that the pipelines use.
+    /// The noise of a step.
     pub fn noise(self, step: u64) -> Box<dyn NoiseGenerator> {
-        let seed = self.stream(Purpose::Noise, step).random();
-        Box::new(TorchCpuGenerator::new(seed))
+        Box::new(BlockNoise::new(self.stream(Purpose::Noise, step).random()))
     }
 }
 

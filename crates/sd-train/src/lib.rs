@@ -35,6 +35,7 @@ mod error;
 mod gradients;
 mod latents;
 mod learning_rate;
+mod noise;
 pub mod objective;
 mod optimizer;
 mod passes;

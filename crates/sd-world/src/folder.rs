@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use crate::{Split, World};
 
 /// A file that could not be written.
@@ -45,18 +47,31 @@ pub(crate) fn write(
     range: Range<u64>,
 ) -> Result<(), FolderError> {
     make_directory(directory)?;
+    let lines = range
+        .into_par_iter()
+        .map(|index| picture(world, directory, split, index))
+        .collect::<Result<Vec<_>, _>>()?;
     let path = directory.join("metadata.jsonl");
     let text_error = |source| FolderError::Text { path: path.clone(), source };
     let mut metadata = BufWriter::new(File::create(&path).map_err(text_error)?);
-    for index in range {
-        let example = world.example(split, index);
-        let name = format!("{index:08}.png");
-        let path = directory.join(&name);
-        example.image.save(&path).map_err(|source| FolderError::Picture { path, source })?;
-        let line = serde_json::json!({ "file_name": name, "text": example.caption });
+    for line in lines {
         writeln!(metadata, "{line}").map_err(text_error)?;
     }
     metadata.flush().map_err(text_error)
+}
+
+/// Writes an example's picture; its line of the metadata.
+fn picture(
+    world: &World,
+    directory: &Path,
+    split: Split,
+    index: u64,
+) -> Result<serde_json::Value, FolderError> {
+    let example = world.example(split, index);
+    let name = format!("{index:08}.png");
+    let path = directory.join(&name);
+    example.image.save(&path).map_err(|source| FolderError::Picture { path, source })?;
+    Ok(serde_json::json!({ "file_name": name, "text": example.caption }))
 }
 
 /// Makes a directory and those above it.

@@ -84,7 +84,7 @@ impl Run<'_> {
         }
         let trained: Vec<&str> = trainer.task().parts().iter().map(|(name, _)| *name).collect();
         let model = output.model(file, &trained)?;
-        trainer.task().publish(&trainer.trained(), &model)?;
+        trainer.task().publish(&trainer.trained(), &model, file.publish_as.dtype())?;
         Ok(Ended::Finished)
     }
 

@@ -36,10 +36,13 @@ pub struct RunFile {
     /// Whether what is trained begins with random weights. Default: with the model's.
     #[serde(default)]
     pub from_scratch: bool,
-    /// The precision of the models while they are trained, `"f32"` or `"bf16"`. The optimiser, the averages and all that is saved are
-    /// in f32 either way. Default: `"f32"`.
+    /// The precision of the models while they are trained, `"f32"` or `"bf16"`. The optimiser, the averages and the states are in
+    /// f32 either way. Default: `"f32"`.
     #[serde(default)]
     pub dtype: Precision,
+    /// The element type of the weights that are published at the end. Default: `"f32"`.
+    #[serde(default)]
+    pub publish_as: Precision,
     /// The devices to train on, by their numbers from 0, each with an equal part of the batch. Default: the backend's first.
     #[serde(default)]
     pub devices: Vec<u16>,

@@ -17,7 +17,7 @@ mod toy;
 
 use std::path::Path;
 
-use burn::tensor::backend::BackendTypes;
+use burn::tensor::{DType, backend::BackendTypes};
 use sd_kernels::TrainBackend;
 
 pub use file::{CheckpointSection, DataSection, DiffusionSection, RunFile, TaskKind, Validation};
@@ -34,7 +34,7 @@ pub type Shown = (Vec<image::RgbImage>, Vec<(&'static str, f64)>);
 
 /// What a run can show and keep, beside its losses.
 pub trait Published<B: TrainBackend>: Task<B> {
-    /// Writes the trained weights into a model directory in diffusers' layout.
+    /// Writes the trained weights into a model directory in diffusers' layout, as `dtype`.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -42,6 +42,7 @@ pub trait Published<B: TrainBackend>: Task<B> {
         &self,
         weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
+        dtype: DType,
     ) -> Result<(), TrainError>;
 
     /// Pictures that show how far the training is, and figures by name.

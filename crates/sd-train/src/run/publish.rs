@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use burn::module::{AutodiffModule, Module};
+use burn::{
+    module::{AutodiffModule, Module},
+    tensor::DType,
+};
 use sd_core::{
     Pipeline, TextToImage,
     components::{ClipEncoder, UNetDenoiser, VaeCodec},
@@ -36,8 +39,11 @@ fn save<B: DiffusionBackend>(
     module: &impl Module<B>,
     directory: &Path,
     stem: &str,
+    dtype: DType,
 ) -> Result<(), TrainError> {
-    save_module::<B, _>(module, directory, stem, &SaveModuleOptions::default())?;
+    let mut options = SaveModuleOptions::default();
+    options.dtype = Some(dtype);
+    save_module::<B, _>(module, directory, stem, &options)?;
     Ok(())
 }
 
@@ -46,10 +52,11 @@ impl<B: TrainBackend> Published<B> for AutoencoderTask<B> {
         &self,
         weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
+        dtype: DType,
     ) -> Result<(), TrainError> {
         let vae = trained::<B, _>("vae", &self.model, weights)?;
         let directory = model.join("vae");
-        save::<B::InnerBackend>(&vae, &directory, "diffusion_pytorch_model")?;
+        save::<B::InnerBackend>(&vae, &directory, "diffusion_pytorch_model", dtype)?;
         let factor = scaling_factor(&vae, &self.pictures, &self.device)?;
         scaling::write(factor, &directory.join("config.json"))
     }
@@ -87,12 +94,13 @@ impl<B: TrainBackend> Published<B> for DiffusionTask<B> {
         &self,
         weights: &TrainedWeights<'_, B::InnerBackend>,
         model: &Path,
+        dtype: DType,
     ) -> Result<(), TrainError> {
         let unet = trained::<B, _>("unet", &self.unet, weights)?;
-        save::<B::InnerBackend>(&unet, &model.join("unet"), "diffusion_pytorch_model")?;
+        save::<B::InnerBackend>(&unet, &model.join("unet"), "diffusion_pytorch_model", dtype)?;
         if self.train_text_encoder {
             let text = trained::<B, _>("text_encoder", &self.text_encoder, weights)?;
-            save::<B::InnerBackend>(&text, &model.join("text_encoder"), "model")?;
+            save::<B::InnerBackend>(&text, &model.join("text_encoder"), "model", dtype)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, backend::Backend},
+    tensor::{DType, Tensor, backend::Backend},
 };
 use burn_autodiff::Autodiff;
 use burn_ndarray::NdArray;
@@ -56,7 +56,12 @@ impl Task<B> for Toy {
 }
 
 impl Published<B> for Toy {
-    fn publish(&self, _: &TrainedWeights<'_, NdArray<f32>>, _: &Path) -> Result<(), TrainError> {
+    fn publish(
+        &self,
+        _: &TrainedWeights<'_, NdArray<f32>>,
+        _: &Path,
+        _: DType,
+    ) -> Result<(), TrainError> {
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub fn group_norm_backward<B: Backend>(
 
     // Axis by axis: CubeCL 0.10 sums along one axis with one thread for each result.
     let mean = |x: Tensor<B, 5>| x.mean_dim(1).mean_dim(2).mean_dim(4);
-    let (normal, inverse) = normalised(widen(input).reshape(grouped), options.eps, mean);
+    let (normal, deviation) = normalised(widen(input).reshape(grouped), options.eps, mean);
     let normal = normal.reshape(flat);
     let mut gradient = widen(gradient).reshape(flat);
     if options.activation.is_some() {
@@ -33,7 +33,7 @@ pub fn group_norm_backward<B: Backend>(
     }
     let (gradient, affine) = through_affine(gradient, &normal, options.affine);
     let gradient =
-        through_normal(gradient.reshape(grouped), normal.reshape(grouped), inverse, mean);
+        through_normal(gradient.reshape(grouped), normal.reshape(grouped), deviation, mean);
     NormGradients { input: gradient.reshape(shape).cast(dtype), affine }
 }
 
@@ -45,13 +45,13 @@ pub fn layer_norm_backward<B: Backend>(
 ) -> NormGradients<B, 3> {
     let dtype = input.dtype();
     let mean = |x: Tensor<B, 3>| x.mean_dim(2);
-    let (normal, inverse) = normalised(widen(input), options.eps, mean);
+    let (normal, deviation) = normalised(widen(input), options.eps, mean);
     let (gradient, affine) = through_affine(widen(gradient), &normal, options.affine);
-    let gradient = through_normal(gradient, normal, inverse, mean);
+    let gradient = through_normal(gradient, normal, deviation, mean);
     NormGradients { input: gradient.cast(dtype), affine }
 }
 
-/// The normalised values, and 1 over the standard deviation.
+/// The normalised values, and the standard deviation, by which is divided: the reciprocals of burn-ndarray 0.21 are of 14 bits.
 fn normalised<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     eps: f64,
@@ -59,8 +59,8 @@ fn normalised<B: Backend, const D: usize>(
 ) -> (Tensor<B, D>, Tensor<B, D>) {
     let centred = x.clone() - mean(x);
     let variance = mean(centred.clone() * centred.clone());
-    let inverse = (variance + eps).sqrt().recip();
-    (centred * inverse.clone(), inverse)
+    let deviation = (variance + eps).sqrt();
+    (centred / deviation.clone(), deviation)
 }
 
 /// From the gradient behind the affine to that before it, and those of its own.
@@ -81,9 +81,9 @@ fn through_affine<B: Backend>(
 fn through_normal<B: Backend, const D: usize>(
     gradient: Tensor<B, D>,
     normal: Tensor<B, D>,
-    inverse: Tensor<B, D>,
+    deviation: Tensor<B, D>,
     mean: impl Fn(Tensor<B, D>) -> Tensor<B, D>,
 ) -> Tensor<B, D> {
     let along = mean(gradient.clone() * normal.clone());
-    (gradient.clone() - mean(gradient) - normal * along) * inverse
+    (gradient.clone() - mean(gradient) - normal * along) / deviation
 }
