@@ -48,7 +48,7 @@ pub(crate) fn attention_in_chunks<B: Backend>(
 }
 
 /// `[batch, heads, tokens, head_dim]` of a strided view.
-fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
+pub(crate) fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
     let AttentionOptions { heads, head_dim, .. } = *options;
     let [batch, tokens, width] = view.projection.dims();
     let columns = if view.offset == 0 && width == heads * head_dim {
