@@ -1,6 +1,6 @@
 //! Linear layers and convolutions.
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::Tensor;
 use burn_autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 
 use super::{
@@ -100,7 +100,10 @@ fn image_gradient<B: DiffusionBackend>(
 /// # Shapes
 /// - gradient: `[batch, positions, out]`
 /// - input: `[batch, positions, in]`
-fn weight_gradient<B: Backend>(gradient: Tensor<B, 3>, input: Tensor<B, 3>) -> Tensor<B, 2> {
+fn weight_gradient<B: DiffusionBackend>(
+    gradient: Tensor<B, 3>,
+    input: Tensor<B, 3>,
+) -> Tensor<B, 2> {
     let [batch, positions, out] = gradient.dims();
     let width = input.dims()[2];
     let dtype = gradient.dtype();
@@ -108,7 +111,8 @@ fn weight_gradient<B: Backend>(gradient: Tensor<B, 3>, input: Tensor<B, 3>) -> T
     let rows = batch * positions / parts;
     let gradient = gradient.reshape([parts, rows, out]).swap_dims(1, 2);
     let products = gradient.matmul(input.reshape([parts, rows, width]));
-    widen(products).sum_dim(0).cast(dtype).reshape([out, width])
+    let products = widen(products).reshape([1, parts, out * width]);
+    B::sum_positions(products).cast(dtype).reshape([out, width])
 }
 
 /// The smallest divisor of the batch with which `tiles` tiles each keep all workers busy, or all of it.

@@ -95,7 +95,7 @@ impl<const D: usize> Tail<D> {
         }
         let sums = B::sum_positions(product.clone());
         if let Some(slot) = bias {
-            found.set(slot, sums.clone().sum_dim(0).squeeze_dim(0));
+            found.set(slot, B::sum_positions(sums.clone().unsqueeze()).squeeze_dim(0));
         }
         if let Some(slot) = channels {
             found.set(slot.projection, placed(sums, 1, slot.offset, slot.width));

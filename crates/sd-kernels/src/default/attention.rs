@@ -52,7 +52,7 @@ pub(super) fn rows_of([batch, heads, queries, _]: [usize; 4], keys: usize, limit
 }
 
 /// `[batch, heads, tokens, head_dim]` of a strided view.
-pub(super) fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
+pub(crate) fn heads<B: Backend>(view: Heads<B>, options: &AttentionOptions<B>) -> Tensor<B, 4> {
     let AttentionOptions { heads, head_dim, .. } = *options;
     let [batch, tokens, width] = view.projection.dims();
     let columns = if view.offset == 0 && width == heads * head_dim {

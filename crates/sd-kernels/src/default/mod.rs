@@ -20,6 +20,8 @@ pub use activation::activate;
 pub use attention::attention;
 #[cfg(feature = "testing")]
 pub(crate) use attention::attention_in_chunks;
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+pub(crate) use attention::heads;
 pub use elementwise::{epilogue, linear_combination};
 pub use norm::{group_norm, layer_norm, rms_norm};
 use padding::padded;

@@ -1,0 +1,46 @@
+//! Softmax of scores.
+
+use burn_cubecl::CubeRuntime;
+
+use super::{super::softmax, Bench, gradient};
+use crate::testing::Array;
+
+fn reference(scores: &Array, scale: f64, causal: bool) -> Array {
+    let [_, _, queries, keys] = scores.dims();
+    let rows = scores.values().chunks(keys).enumerate();
+    let values = rows.flat_map(|(row, scores)| {
+        let seen = if causal { (row % queries + 1).min(keys) } else { keys };
+        let largest = scores[..seen].iter().fold(f64::MIN, |a, b| a.max(scale * b));
+        let weight = |score: &f64| (scale * score - largest).exp();
+        let total: f64 = scores[..seen].iter().map(weight).sum();
+        let value = |(key, score)| if key < seen { weight(score) / total } else { 0.0 };
+        scores.iter().enumerate().map(value).collect::<Vec<f64>>()
+    });
+    Array::new(scores.shape(), values.collect())
+}
+
+pub(super) fn softmaxes<R: CubeRuntime>(bench: &mut Bench<R>) {
+    for (shape, scale, causal) in [
+        ([1, 1, 1, 1], 1.0, true),
+        ([2, 3, 5, 7], 0.5, false),
+        ([2, 2, 9, 9], 0.3, true),
+        ([1, 2, 3, 77], 10.0, false),
+        ([1, 1, 4, 1300], 1.0, false),
+        ([1, 2, 70, 72], 1.0, true),
+    ] {
+        let scores = bench.random(&shape);
+        let probabilities = reference(&scores, scale, causal);
+        let found = softmax::forward(bench.upload(&scores), scale as f32, causal);
+        bench.check(&format!("softmax {shape:?}"), &probabilities, found);
+
+        let grad = bench.random(&shape);
+        let scaled = |values: &Array| reference(values, scale, causal);
+        if scores.values().len() > 6000 {
+            continue;
+        }
+        let expected = gradient(&scores, &grad, scaled);
+        let found =
+            softmax::backward(bench.upload(&probabilities), bench.upload(&grad), scale as f32);
+        bench.check(&format!("gradient of softmax {shape:?}"), &expected, found);
+    }
+}
