@@ -6,6 +6,7 @@ mod counting;
 mod front;
 #[cfg(feature = "ndarray")]
 mod gradients;
+mod nodes;
 #[cfg(feature = "ndarray")]
 mod properties;
 #[cfg(feature = "ndarray")]

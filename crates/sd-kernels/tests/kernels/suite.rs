@@ -6,6 +6,9 @@ use sd_kernels::{
     testing::{Report, Scale, Tolerances, groups},
 };
 
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+use crate::nodes;
+
 /// Runs the suite and says which groups failed.
 fn hold<B: DiffusionBackend>(
     device: &B::Device,
@@ -91,8 +94,7 @@ mod gpu_wgpu {
 
     type Wgpu = CubeBackend<WgpuRuntime, f32, i32, u32>;
 
-    fn hold_wgpu(dtype: DType, tolerances: Tolerances) {
-        let device = WgpuDevice::DefaultDevice;
+    fn on_wgpu(dtype: DType, run: impl FnOnce(&WgpuDevice)) {
         // Without an adapter the runtime panics when it is first asked for anything.
         let supports = std::panic::catch_unwind(|| {
             <Wgpu as burn::tensor::backend::Backend>::supports_dtype(
@@ -103,8 +105,12 @@ mod gpu_wgpu {
         match supports {
             Err(_) => skip("wgpu", "no adapter"),
             Ok(false) => eprintln!("skipped: the wgpu adapter has no {dtype:?}"),
-            Ok(true) => hold::<Wgpu>(&device, dtype, tolerances, Scale::Small),
+            Ok(true) => run(&WgpuDevice::DefaultDevice),
         }
+    }
+
+    fn hold_wgpu(dtype: DType, tolerances: Tolerances) {
+        on_wgpu(dtype, |device| hold::<Wgpu>(device, dtype, tolerances, Scale::Small));
     }
 
     #[test]
@@ -116,6 +122,11 @@ mod gpu_wgpu {
     #[test]
     fn wgpu_f16() {
         hold_wgpu(DType::F16, Tolerances::of(DType::F16));
+    }
+
+    #[test]
+    fn wgpu_gradients() {
+        on_wgpu(DType::F32, |device| nodes::hold::<Wgpu>(device, 1e-4));
     }
 }
 
@@ -129,15 +140,25 @@ mod gpu_cuda {
 
     type Cuda = CubeBackend<CudaRuntime, f32, i32, u8>;
 
-    fn hold_cuda(dtype: DType, tolerances: Tolerances) {
+    fn on_cuda(run: impl FnOnce(&CudaDevice)) {
         let has_driver = ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"]
             .iter()
             .any(|path| std::path::Path::new(path).exists());
         if has_driver {
-            hold::<Cuda>(&CudaDevice::default(), dtype, tolerances, Scale::Full);
+            run(&CudaDevice::default());
         } else {
             skip("cuda", "no NVIDIA driver");
         }
+    }
+
+    fn hold_cuda(dtype: DType, tolerances: Tolerances) {
+        on_cuda(|device| hold::<Cuda>(device, dtype, tolerances, Scale::Full));
+    }
+
+    #[test]
+    fn cuda_gradients() {
+        // Products are of TF32.
+        on_cuda(|device| nodes::hold::<Cuda>(device, 5e-3));
     }
 
     #[test]
