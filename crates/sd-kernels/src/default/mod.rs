@@ -2,7 +2,7 @@
 //!
 //! 16-bit tensors are widened to f32 around everything that is not a matrix product. The bodies avoid what is wrong in
 //! stock Burn 0.21: `conv2d` with bias in f16 on CUDA, `nn::GroupNorm` in f16 (overflow), `abs`/`recip` on shared permuted
-//! NdArray tensors, `gelu`, whose gradient is that of the tanh form, `pad`, whose zeros are of the device's default dtype,
+//! NdArray tensors (and `recip` is of 14 bits there on some CPUs), `gelu`, whose gradient is that of the tanh form, `pad`, whose zeros are of the device's default dtype,
 //! and `sigmoid` of f64, which is computed in f32. `tests/kernels/sentinels.rs` says when a workaround can go.
 
 mod activation;

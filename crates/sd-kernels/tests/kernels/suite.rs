@@ -60,14 +60,14 @@ mod cpu {
         );
     }
 
-    /// `Autodiff` overrides nothing, so these are the default bodies on NdArray.
+    /// The backend's own bodies, as nodes of a graph.
     #[test]
-    fn default_bodies_f32() {
+    fn autodiff_f32() {
         hold_cpu::<Autodiff<NdArray<f32>>>(DType::F32);
     }
 
     #[test]
-    fn default_bodies_f64() {
+    fn autodiff_f64() {
         hold::<Autodiff<NdArray<f64>, BalancedCheckpointing>>(
             &Default::default(),
             DType::F64,
