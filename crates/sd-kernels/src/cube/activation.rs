@@ -1,4 +1,6 @@
 //! Activations and their derivatives, in f32.
+//!
+//! No vector is negated: CubeCL 0.10 writes that as CUDA that does not compile.
 
 use cubecl::prelude::*;
 
@@ -11,14 +13,14 @@ const QUICK: f32 = 1.702;
 #[cube]
 fn sigmoid<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
     let one = Vector::<f32, N>::new(1.0f32);
-    one / (one + (-x).exp())
+    one / (one + (x * Vector::<f32, N>::new(-1.0f32)).exp())
 }
 
 /// Drivers may compute tanh through exp, which overflows.
 #[cube]
 fn tanh<N: Size>(x: Vector<f32, N>) -> Vector<f32, N> {
-    let limit = Vector::<f32, N>::new(15.0f32);
-    min(max(x, -limit), limit).tanh()
+    let least = Vector::<f32, N>::new(-15.0f32);
+    min(max(x, least), Vector::<f32, N>::new(15.0f32)).tanh()
 }
 
 /// The normal distribution's Φ.
@@ -73,7 +75,7 @@ pub(super) fn derivative<N: Size>(
         Some(Activation::Gelu) => {
             // 1 / √2π.
             let peak = Vector::<f32, N>::new(0.398_942_3f32);
-            normal_cdf::<N>(x) + x * peak * (-x * x * half).exp()
+            normal_cdf::<N>(x) + x * peak * (x * x * Vector::<f32, N>::new(-0.5f32)).exp()
         }
         Some(Activation::GeluTanh) => {
             let tanh = gelu_tanh::<N>(x);

@@ -53,9 +53,12 @@ impl<R: CubeRuntime> Bench<R> {
     }
 
     fn check(&self, name: &str, expected: &Array, found: CubeTensor<R>) {
-        let found = Array::from_data(into_data_sync(found));
+        self.check_values(name, expected, &Array::from_data(into_data_sync(found)));
+    }
+
+    fn check_values(&self, name: &str, expected: &Array, found: &Array) {
         assert_eq!(found.shape(), expected.shape(), "{name}");
-        let error = error(expected, &found, Measure::MaxAbs);
+        let error = error(expected, found, Measure::MaxAbs);
         assert!(error <= TOLERANCE, "{name}, rows padded by {}: error {error:e}", self.padding);
     }
 }
@@ -74,7 +77,7 @@ fn gradient(at: &Array, weights: &Array, run: impl Fn(&Array) -> Array) -> Array
     Array::new(at.shape(), (0..at.values().len()).map(slope).collect())
 }
 
-/// Sums over the axes of a shape, which are adjacent.
+/// Sums over an axis.
 fn sum_axis<const D: usize>(array: &Array, axis: usize) -> Array {
     let shape: [usize; D] = array.dims();
     let inner: usize = shape[axis + 1..].iter().product();

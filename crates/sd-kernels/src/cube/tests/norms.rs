@@ -1,6 +1,6 @@
 //! Group and layer norm, forward and backward.
 
-use burn_cubecl::CubeRuntime;
+use burn_cubecl::{CubeRuntime, ops::into_data_sync, tensor::CubeTensor};
 
 use super::{
     super::{
@@ -142,14 +142,8 @@ fn many_rows<R: CubeRuntime>(bench: &mut Bench<R>) {
 
 impl<R: CubeRuntime> Bench<R> {
     /// Checks the sum over the blocks of rows.
-    fn check_sum(&self, name: &str, expected: &Array, partial: burn_cubecl::tensor::CubeTensor<R>) {
-        let partial = Array::from_data(burn_cubecl::ops::into_data_sync(partial));
-        let found = sum_axis::<2>(&partial, 0);
-        self.check(
-            name,
-            expected,
-            Bench { padding: 0, device: self.device.clone(), generator: self.generator.clone() }
-                .upload(&found),
-        );
+    fn check_sum(&self, name: &str, expected: &Array, partial: CubeTensor<R>) {
+        let partial = Array::from_data(into_data_sync(partial));
+        self.check_values(name, expected, &sum_axis::<2>(&partial, 0));
     }
 }
