@@ -18,6 +18,8 @@ fn sum_kernel<F: Float, N: Size>(
     cubes: usize,
     positions: usize,
     vectors: usize,
+    // Cubes of a sample.
+    chunks: usize,
     pitch: usize,
     #[comptime] lanes: Lanes,
     #[define(F)] _dtype: StorageType,
@@ -26,7 +28,6 @@ fn sum_kernel<F: Float, N: Size>(
         terminate!();
     }
     let width = comptime!(lanes.stride);
-    let chunks = (vectors + width - 1) / width;
     let sample = CUBE_POS / chunks;
     let column = CUBE_POS % chunks * width + UNIT_POS as usize % width;
     let lane = UNIT_POS as usize / width;
@@ -56,7 +57,8 @@ pub(crate) fn sum_positions<R: CubeRuntime>(input: CubeTensor<R>) -> CubeTensor<
         return output;
     }
     let width = vectors.next_power_of_two().min(WIDTH);
-    let cubes = batch * vectors.div_ceil(width);
+    let chunks = vectors.div_ceil(width);
+    let cubes = batch * chunks;
     let grid = Grid::cubes(&input.client, cubes, UNITS);
     // SAFETY: a unit reads inside of the input, and writes an element of its own.
     unsafe {
@@ -71,6 +73,7 @@ pub(crate) fn sum_positions<R: CubeRuntime>(input: CubeTensor<R>) -> CubeTensor<
             cubes,
             positions,
             vectors,
+            chunks,
             pitch / vector,
             Lanes { lanes: UNITS / width, stride: width },
             output.dtype.into(),
