@@ -52,7 +52,7 @@ impl AttentionConfig {
     }
 
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Attention<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Attention<B> {
         let inner = self.heads * self.head_dim;
         let projection = |input| {
             let config = LinearConfig::new(input, inner);

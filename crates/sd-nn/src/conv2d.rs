@@ -54,7 +54,7 @@ impl Conv2dConfig {
     }
 
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Conv2d<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Conv2d<B> {
         let fan_in = self.input * self.kernel * self.kernel;
         let shape = [self.output, self.kernel, self.kernel, self.input];
         Conv2d {

@@ -4,7 +4,7 @@ use burn::{
     module::Module,
     tensor::{Distribution, Int, Tensor, backend::Backend},
 };
-use sd_kernels::WeightRole;
+use sd_kernels::{DiffusionBackend, WeightRole};
 
 use crate::WeightParam;
 
@@ -26,7 +26,7 @@ pub struct Embedding<B: Backend> {
 
 impl EmbeddingConfig {
     /// A table drawn from the normal distribution, as PyTorch does it.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Embedding<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Embedding<B> {
         let normal = Distribution::Normal(0.0, 1.0);
         let shape = [self.entries, self.width];
         Embedding { weight: WeightParam::lazy(shape, normal, WeightRole::Embedding, device) }

@@ -43,7 +43,7 @@ impl FeedForwardConfig {
     }
 
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> FeedForward<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> FeedForward<B> {
         let hidden = self.width * self.multiple;
         let projected = match self.gate {
             Gate::Pair => 2 * hidden,

@@ -43,7 +43,7 @@ impl LinearConfig {
     }
 
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Linear<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Linear<B> {
         let shape = [self.output, self.input];
         Linear {
             weight: WeightParam::uniform(shape, self.input, WeightRole::Linear, device),

@@ -55,7 +55,7 @@ pub struct ResnetBlock2D<B: Backend> {
 
 impl ResnetBlock2DConfig {
     /// A block with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> ResnetBlock2D<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> ResnetBlock2D<B> {
         let norm = |channels| {
             GroupNormConfig { groups: self.groups, channels, eps: self.eps }.init(device)
         };

@@ -25,7 +25,7 @@ pub struct Downsample2D<B: Backend> {
 
 impl Downsample2DConfig {
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Downsample2D<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Downsample2D<B> {
         let conv = Conv2dConfig::new(self.channels, self.channels, 3);
         Downsample2D { conv: conv.stride(2).padding(self.padding).init(device) }
     }
@@ -57,7 +57,7 @@ pub struct Upsample2D<B: Backend> {
 
 impl Upsample2DConfig {
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Upsample2D<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Upsample2D<B> {
         Upsample2D { conv: Conv2dConfig::new(self.channels, self.channels, 3).init(device) }
     }
 }

@@ -87,7 +87,7 @@ impl TimestepEmbeddingConfig {
     }
 
     /// A layer with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> TimestepEmbedding<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> TimestepEmbedding<B> {
         TimestepEmbedding {
             linear_1: LinearConfig::new(self.input, self.output).init(device),
             cond_proj: self

@@ -63,7 +63,7 @@ pub struct Transformer2D<B: Backend> {
 
 impl Transformer2DConfig {
     /// One block of the stack, with weights that are drawn at their first use.
-    pub fn init_block<B: Backend>(&self, device: &B::Device) -> BasicTransformerBlock<B> {
+    pub fn init_block<B: DiffusionBackend>(&self, device: &B::Device) -> BasicTransformerBlock<B> {
         let inner = self.heads * self.head_dim;
         let attention = |context: Option<usize>| {
             AttentionConfig::new(inner, self.heads, self.head_dim)
@@ -83,7 +83,7 @@ impl Transformer2DConfig {
     }
 
     /// A stack with weights that are drawn at their first use.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Transformer2D<B> {
+    pub fn init<B: DiffusionBackend>(&self, device: &B::Device) -> Transformer2D<B> {
         let inner = self.heads * self.head_dim;
         let projection = |input, output| match self.linear_projection {
             true => Projection::Linear(LinearConfig::new(input, output).init(device)),

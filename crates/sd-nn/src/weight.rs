@@ -16,15 +16,19 @@ use sd_kernels::{DiffusionBackend, Weight, WeightRole};
 
 /// A weight that its backend may keep in a form of its own.
 ///
-/// In the module tree it is one float parameter in checkpoint order. At its first use it is handed to
-/// [`DiffusionBackend::pack_weight`], and a packed form takes the place of the dense tensor; both are in memory meanwhile.
-/// Whatever changes the weight (a file, an optimiser, a merged LoRA) goes through `Module::map` and so leaves a fresh,
-/// unpacked parameter: nothing stale can remain.
+/// In the module tree it is one float parameter in checkpoint order. When it gets a value, at the latest at its first use, it is
+/// handed to [`DiffusionBackend::pack_weight`], and a packed form takes the place of the dense tensor; both are in memory
+/// meanwhile. Whatever changes the weight (a file, an optimiser, a merged LoRA) goes through `Module::map`, which packs the new
+/// value: nothing stale can remain.
 #[derive(Debug)]
 pub struct WeightParam<B: Backend, const D: usize> {
     role: WeightRole,
+    /// How the backend packs. Where it is not known to be one that does, values are packed at their first use.
+    pack: Option<Pack<B, D>>,
     state: RwLock<State<B, D>>,
 }
+
+type Pack<B, const D: usize> = fn(Tensor<B, D>, WeightRole) -> Weight<B, D>;
 
 #[derive(Debug)]
 enum State<B: Backend, const D: usize> {
@@ -46,31 +50,9 @@ impl<B: Backend, const D: usize> State<B, D> {
 }
 
 impl<B: Backend, const D: usize> WeightParam<B, D> {
-    /// A weight of `shape` that is drawn from `U(-1/√fan_in, 1/√fan_in)`, as PyTorch initialises linear layers and
-    /// convolutions, should nothing replace it before its first use.
-    pub fn uniform(shape: [usize; D], fan_in: usize, role: WeightRole, device: &B::Device) -> Self {
-        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-        Self::lazy(shape, Distribution::Uniform(-bound, bound), role, device)
-    }
-
-    /// A weight of `shape` that is drawn from a distribution, in f32, should nothing replace it before its first use.
-    pub fn lazy(
-        shape: [usize; D],
-        distribution: Distribution,
-        role: WeightRole,
-        device: &B::Device,
-    ) -> Self {
-        let init = move |device: &B::Device, require_grad: bool| {
-            Tensor::random(shape, distribution, (device, DType::F32)).set_require_grad(require_grad)
-        };
-        let param =
-            Param::uninitialized(ParamId::new(), init, device.clone(), true, Shape::new(shape));
-        Self::from_param(param, role)
-    }
-
     /// A weight that is there already.
     pub fn from_param(param: Param<Tensor<B, D>>, role: WeightRole) -> Self {
-        Self { role, state: RwLock::new(State::Fresh(param)) }
+        Self { role, pack: None, state: RwLock::new(State::Fresh(param)) }
     }
 
     /// What the weight is for.
@@ -101,12 +83,46 @@ impl<B: Backend, const D: usize> WeightParam<B, D> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same weight with another value.
+    fn changed(self, change: impl FnOnce(Param<Tensor<B, D>>) -> Param<Tensor<B, D>>) -> Self {
+        let (role, pack) = (self.role, self.pack);
+        let param = change(self.into_param());
+        let is_there = param.is_initialized();
+        let weight = Self { role, pack, state: RwLock::new(State::Fresh(param)) };
+        if let Some(pack) = pack.filter(|_| is_there) {
+            weight.get_or_pack(pack);
+        }
+        weight
+    }
+
     fn into_param(self) -> Param<Tensor<B, D>> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).into_param()
     }
 }
 
 impl<B: DiffusionBackend, const D: usize> WeightParam<B, D> {
+    /// A weight of `shape` that is drawn from `U(-1/√fan_in, 1/√fan_in)`, as PyTorch initialises linear layers and
+    /// convolutions, should nothing replace it before its first use.
+    pub fn uniform(shape: [usize; D], fan_in: usize, role: WeightRole, device: &B::Device) -> Self {
+        let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+        Self::lazy(shape, Distribution::Uniform(-bound, bound), role, device)
+    }
+
+    /// A weight of `shape` that is drawn from a distribution, in f32, should nothing replace it before its first use.
+    pub fn lazy(
+        shape: [usize; D],
+        distribution: Distribution,
+        role: WeightRole,
+        device: &B::Device,
+    ) -> Self {
+        let init = move |device: &B::Device, require_grad: bool| {
+            Tensor::random(shape, distribution, (device, DType::F32)).set_require_grad(require_grad)
+        };
+        let param =
+            Param::uninitialized(ParamId::new(), init, device.clone(), true, Shape::new(shape));
+        Self { role, pack: Some(B::pack_weight), state: RwLock::new(State::Fresh(param)) }
+    }
+
     /// The weight in the form that its backend reads fastest.
     pub fn get(&self) -> Weight<B, D> {
         self.get_or_pack(B::pack_weight)
@@ -157,7 +173,7 @@ impl<B: Backend, const D: usize> Clone for WeightParam<B, D> {
                 State::Packed { id: *id, weight: weight.clone(), device: device.clone() }
             }
         };
-        Self { role: self.role, state: RwLock::new(state) }
+        Self { role: self.role, pack: self.pack, state: RwLock::new(state) }
     }
 }
 
@@ -173,13 +189,11 @@ impl<B: Backend, const D: usize> Module<B> for WeightParam<B, D> {
     }
 
     fn fork(self, device: &B::Device) -> Self {
-        let role = self.role;
-        Self::from_param(self.into_param().fork(device), role)
+        self.changed(|param| param.fork(device))
     }
 
     fn to_device(self, device: &B::Device) -> Self {
-        let role = self.role;
-        Self::from_param(self.into_param().to_device(device), role)
+        self.changed(|param| param.to_device(device))
     }
 
     fn visit<Visitor: ModuleVisitor<B>>(&self, visitor: &mut Visitor) {
@@ -192,13 +206,11 @@ impl<B: Backend, const D: usize> Module<B> for WeightParam<B, D> {
     }
 
     fn map<Mapper: ModuleMapper<B>>(self, mapper: &mut Mapper) -> Self {
-        let role = self.role;
-        Self::from_param(mapper.map_float(self.into_param()), role)
+        self.changed(|param| mapper.map_float(param))
     }
 
     fn load_record(self, record: Self::Record) -> Self {
-        let role = self.role;
-        Self::from_param(self.into_param().load_record(record), role)
+        self.changed(|param| param.load_record(record))
     }
 
     fn into_record(self) -> Self::Record {

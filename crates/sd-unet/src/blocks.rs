@@ -76,14 +76,14 @@ pub(crate) struct UpBlock<B: Backend> {
     upsamplers: Vec<Upsample2D<B>>,
 }
 
-fn resnets<B: Backend>(
+fn resnets<B: DiffusionBackend>(
     configs: &[ResnetBlock2DConfig],
     device: &B::Device,
 ) -> Vec<ResnetBlock2D<B>> {
     configs.iter().map(|config| config.init(device)).collect()
 }
 
-fn transformers<B: Backend>(
+fn transformers<B: DiffusionBackend>(
     configs: &[Transformer2DConfig],
     device: &B::Device,
 ) -> Vec<Transformer2D<B>> {
@@ -92,7 +92,7 @@ fn transformers<B: Backend>(
 
 impl DownBlockConfig {
     /// A block with weights that are drawn at their first use.
-    pub(crate) fn init<B: Backend>(&self, device: &B::Device) -> DownBlock<B> {
+    pub(crate) fn init<B: DiffusionBackend>(&self, device: &B::Device) -> DownBlock<B> {
         DownBlock {
             resnets: resnets(&self.resnets, device),
             attentions: transformers(&self.attentions, device),
@@ -103,7 +103,7 @@ impl DownBlockConfig {
 
 impl MidBlockConfig {
     /// A block with weights that are drawn at their first use.
-    pub(crate) fn init<B: Backend>(&self, device: &B::Device) -> MidBlock<B> {
+    pub(crate) fn init<B: DiffusionBackend>(&self, device: &B::Device) -> MidBlock<B> {
         MidBlock {
             attentions: transformers(&self.attentions, device),
             resnets: resnets(&self.resnets, device),
@@ -113,7 +113,7 @@ impl MidBlockConfig {
 
 impl UpBlockConfig {
     /// A block with weights that are drawn at their first use.
-    pub(crate) fn init<B: Backend>(&self, device: &B::Device) -> UpBlock<B> {
+    pub(crate) fn init<B: DiffusionBackend>(&self, device: &B::Device) -> UpBlock<B> {
         UpBlock {
             resnets: resnets(&self.resnets, device),
             attentions: transformers(&self.attentions, device),

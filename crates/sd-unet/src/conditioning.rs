@@ -28,7 +28,7 @@ pub(crate) enum ClassEmbedding<B: Backend> {
 
 impl ClassEmbeddingConfig {
     /// An embedding with weights that are drawn at their first use.
-    pub(crate) fn init<B: Backend>(&self, device: &B::Device) -> ClassEmbedding<B> {
+    pub(crate) fn init<B: DiffusionBackend>(&self, device: &B::Device) -> ClassEmbedding<B> {
         match self {
             Self::Table(config) => ClassEmbedding::Table(config.init(device)),
             Self::Mlp(config) => ClassEmbedding::Mlp(config.init(device)),

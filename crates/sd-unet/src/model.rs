@@ -40,7 +40,7 @@ pub struct UNet2DConditionModel<B: Backend> {
 
 sd_nn::impl_parameters!(UNet2DConditionModel);
 
-impl<B: Backend> UNet2DConditionModel<B> {
+impl<B: DiffusionBackend> UNet2DConditionModel<B> {
     pub(crate) fn from_plan(config: UNetConfig, plan: Plan, device: &B::Device) -> Self {
         Self {
             conv_in: plan.conv_in.init(device),
@@ -68,9 +68,7 @@ impl<B: Backend> UNet2DConditionModel<B> {
     pub fn weights_changed(&mut self) {
         self.id.renew();
     }
-}
 
-impl<B: DiffusionBackend> UNet2DConditionModel<B> {
     /// Element type of the weights, in which the model computes.
     pub fn dtype(&self) -> DType {
         self.conv_in.weight.get().dtype()

@@ -32,7 +32,10 @@ impl AutoencoderKLConfig {
     ///
     /// # Errors
     /// [`VaeConfigError`], which names the key.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> Result<AutoencoderKL<B>, VaeConfigError> {
+    pub fn init<B: DiffusionBackend>(
+        &self,
+        device: &B::Device,
+    ) -> Result<AutoencoderKL<B>, VaeConfigError> {
         self.validate()?;
         let blocks = BlockConfig { groups: self.norm_num_groups, activation: self.activation()? };
         let attention = self.mid_block_add_attention.then_some(MidAttention);

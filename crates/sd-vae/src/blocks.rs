@@ -42,7 +42,7 @@ impl BlockConfig {
     }
 
     /// `count` ResNet blocks, the first of which changes the channels.
-    fn resnets<B: Backend>(
+    fn resnets<B: DiffusionBackend>(
         &self,
         [input, output]: [usize; 2],
         count: usize,
@@ -53,7 +53,7 @@ impl BlockConfig {
     }
 
     /// A middle block, with or without `attention`.
-    pub(crate) fn mid<B: Backend>(
+    pub(crate) fn mid<B: DiffusionBackend>(
         &self,
         channels: usize,
         attention: Option<MidAttention>,
@@ -72,7 +72,7 @@ impl BlockConfig {
     }
 
     /// A level of the encoder; all but the last downsample.
-    pub(crate) fn down<B: Backend>(
+    pub(crate) fn down<B: DiffusionBackend>(
         &self,
         channels: [usize; 2],
         layers: usize,
@@ -87,7 +87,7 @@ impl BlockConfig {
     }
 
     /// A level of the decoder; all but the last upsample.
-    pub(crate) fn up<B: Backend>(
+    pub(crate) fn up<B: DiffusionBackend>(
         &self,
         channels: [usize; 2],
         layers: usize,

@@ -22,7 +22,7 @@ pub struct Decoder<B: Backend> {
     conv_out: Conv2d<B>,
 }
 
-impl<B: Backend> Decoder<B> {
+impl<B: DiffusionBackend> Decoder<B> {
     /// A decoder by a valid configuration.
     pub(crate) fn new(
         config: &AutoencoderKLConfig,
@@ -45,9 +45,7 @@ impl<B: Backend> Decoder<B> {
             conv_out: Conv2dConfig::new(last, config.out_channels, 3).init(device),
         }
     }
-}
 
-impl<B: DiffusionBackend> Decoder<B> {
     /// Applies the decoder.
     ///
     /// # Shapes

@@ -22,7 +22,7 @@ pub struct Encoder<B: Backend> {
     conv_out: Conv2d<B>,
 }
 
-impl<B: Backend> Encoder<B> {
+impl<B: DiffusionBackend> Encoder<B> {
     /// An encoder by a valid configuration.
     pub(crate) fn new(
         config: &AutoencoderKLConfig,
@@ -45,9 +45,7 @@ impl<B: Backend> Encoder<B> {
             conv_out: Conv2dConfig::new(last, 2 * config.latent_channels, 3).init(device),
         }
     }
-}
 
-impl<B: DiffusionBackend> Encoder<B> {
     /// Applies the encoder.
     ///
     /// # Shapes

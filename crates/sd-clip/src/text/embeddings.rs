@@ -18,7 +18,7 @@ pub struct ClipTextEmbeddings<B: Backend> {
     pub position_embedding: Embedding<B>,
 }
 
-impl<B: Backend> ClipTextEmbeddings<B> {
+impl<B: DiffusionBackend> ClipTextEmbeddings<B> {
     pub(crate) fn new(config: &ClipTextConfig, device: &B::Device) -> Self {
         let width = config.hidden_size;
         let table = |entries| EmbeddingConfig { entries, width }.init(device);
@@ -27,9 +27,7 @@ impl<B: Backend> ClipTextEmbeddings<B> {
             position_embedding: table(config.max_position_embeddings),
         }
     }
-}
 
-impl<B: DiffusionBackend> ClipTextEmbeddings<B> {
     /// Looks tokens up and adds their positions.
     ///
     /// # Shapes

@@ -80,7 +80,7 @@ pub struct ClipEncoder<B: Backend> {
     layers: Vec<ClipEncoderLayer<B>>,
 }
 
-impl<B: Backend> ClipEncoder<B> {
+impl<B: DiffusionBackend> ClipEncoder<B> {
     pub(crate) fn new(
         config: &ClipTextConfig,
         device: &B::Device,
@@ -99,9 +99,7 @@ impl<B: Backend> ClipEncoder<B> {
     pub fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
-}
 
-impl<B: DiffusionBackend> ClipEncoder<B> {
     /// The embeddings, then every layer's output.
     ///
     /// # Shapes
@@ -117,7 +115,7 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
     }
 }
 
-fn layer<B: Backend>(
+fn layer<B: DiffusionBackend>(
     config: &ClipTextConfig,
     activation: Activation,
     device: &B::Device,

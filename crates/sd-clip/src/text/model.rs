@@ -39,7 +39,7 @@ impl ClipTextConfig {
     ///
     /// # Errors
     /// [`ClipConfigError`], which names the key.
-    pub fn init<B: Backend>(
+    pub fn init<B: DiffusionBackend>(
         &self,
         device: &B::Device,
     ) -> Result<ClipTextModel<B>, ClipConfigError> {

@@ -78,6 +78,16 @@ pub(super) struct Stage {
 }
 
 impl Stage {
+    /// Its depth.
+    pub(super) fn length(&self) -> usize {
+        self.runs.iter().map(|run| run.length).sum()
+    }
+
+    /// Its rows of a panel.
+    pub(super) fn rows(&self) -> core::ops::Range<usize> {
+        self.first..self.first + self.length()
+    }
+
     /// Whether there are sums of an earlier stage.
     pub(super) fn begin(&self) -> Begin {
         if self.first == 0 { Begin::Zero } else { Begin::Output }

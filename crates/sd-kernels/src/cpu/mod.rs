@@ -11,6 +11,7 @@
 pub(crate) mod attention;
 pub(crate) mod convolution;
 mod epilogue;
+mod halves;
 pub(crate) mod left;
 mod math;
 mod memory;

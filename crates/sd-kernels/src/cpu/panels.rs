@@ -1,8 +1,10 @@
 //! Matrices in the order in which the register tile reads them.
 
+use core::ops::Range;
+
 use rayon::prelude::*;
 
-use super::{left::Matrix, simd::Registers};
+use super::{halves::Halves, left::Matrix, simd::Registers};
 
 /// Rows of a panel that are filled at a time: a cache line of each column of the source.
 const TRANSPOSED: usize = 16;
@@ -11,10 +13,16 @@ const TRANSPOSED: usize = 16;
 /// as many registers wide as it needs, filled with zeros.
 #[derive(Debug, Clone)]
 pub(crate) struct Panels {
-    values: Vec<f32>,
+    values: Values,
     depth: usize,
     columns: usize,
     registers: Registers,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    Full(Vec<f32>),
+    Half(Halves),
 }
 
 impl Panels {
@@ -27,34 +35,34 @@ impl Panels {
     /// Packs the transpose of a matrix.
     pub(super) fn of_transposed(matrix: Matrix<'_>) -> Self {
         let Matrix { values: source, rows: columns, depth, stride } = matrix;
-        let mut panels = Self::zeros(depth, columns);
-        let full = panels.full_width();
-        panels.values.par_chunks_mut((depth * full).max(1)).enumerate().for_each(
-            |(panel, values)| {
-                let first = panel * full;
-                let count = full.min(columns - first);
-                let width = values.len() / depth;
-                // In blocks that stay in the first cache.
-                for (block, values) in values.chunks_mut(width * TRANSPOSED).enumerate() {
-                    let length = values.len() / width;
-                    for column in 0..count {
-                        let row = (first + column) * stride + block * TRANSPOSED;
-                        let targets = values[column..].iter_mut().step_by(width);
-                        let row = &source[row..][..length];
-                        targets.zip(row).for_each(|(target, value)| *target = *value);
-                    }
+        let registers = Registers::here();
+        let full = registers.width();
+        let mut values = zeros(depth, columns, registers);
+        values.par_chunks_mut((depth * full).max(1)).enumerate().for_each(|(panel, values)| {
+            let first = panel * full;
+            let count = full.min(columns - first);
+            let width = values.len() / depth;
+            // In blocks that stay in the first cache.
+            for (block, values) in values.chunks_mut(width * TRANSPOSED).enumerate() {
+                let length = values.len() / width;
+                for column in 0..count {
+                    let row = (first + column) * stride + block * TRANSPOSED;
+                    let targets = values[column..].iter_mut().step_by(width);
+                    let row = &source[row..][..length];
+                    targets.zip(row).for_each(|(target, value)| *target = *value);
                 }
-            },
-        );
-        panels
+            }
+        });
+        Self { values: Values::Full(values), depth, columns, registers }
     }
 
     /// Packs a matrix as it is.
     pub(super) fn of_matrix(matrix: Matrix<'_>) -> Self {
         let Matrix { values: source, rows: depth, depth: columns, stride } = matrix;
-        let mut panels = Self::zeros(depth, columns);
-        let full = panels.full_width();
-        for (panel, values) in panels.values.chunks_mut((depth * full).max(1)).enumerate() {
+        let registers = Registers::here();
+        let full = registers.width();
+        let mut values = zeros(depth, columns, registers);
+        for (panel, values) in values.chunks_mut((depth * full).max(1)).enumerate() {
             let first = panel * full;
             let count = full.min(columns - first);
             let width = values.len() / depth;
@@ -62,22 +70,32 @@ impl Panels {
                 values[..count].copy_from_slice(&source[row * stride + first..][..count]);
             }
         }
-        panels
+        Self { values: Values::Full(values), depth, columns, registers }
     }
 
-    fn zeros(depth: usize, columns: usize) -> Self {
-        let registers = Registers::here();
-        let values = vec![0.0; depth * columns.next_multiple_of(registers.lanes)];
-        Self { values, depth, columns, registers }
+    /// The same values in half of the memory, where 16 bits have all of them exactly, as they have those of a file of 16 bits.
+    pub(crate) fn compact(self) -> Self {
+        let values = match self.values {
+            Values::Full(values) => match Halves::of(&values) {
+                Some(halves) => Values::Half(halves),
+                None => Values::Full(values),
+            },
+            half => half,
+        };
+        Self { values, ..self }
     }
 
     /// The weight again, `[columns, depth]`.
     pub(crate) fn to_weight(&self) -> Vec<f32> {
-        let mut weight = vec![0.0; self.columns * self.depth];
-        weight.par_chunks_mut(self.depth.max(1)).enumerate().for_each(|(column, row)| {
-            let (panel, column) = (column / self.full_width(), column % self.full_width());
-            let values = self.values(panel)[column..].iter().step_by(self.width(panel));
-            row.iter_mut().zip(values).for_each(|(target, value)| *target = *value);
+        let (depth, full) = (self.depth, self.full_width());
+        let mut weight = vec![0.0; self.columns * depth];
+        weight.par_chunks_mut((full * depth).max(1)).enumerate().for_each(|(panel, rows)| {
+            let mut scratch = vec![0.0; self.scratch(depth)];
+            let (values, width) = (self.rows(panel, 0..depth, &mut scratch), self.width(panel));
+            for (column, row) in rows.chunks_mut(depth).enumerate() {
+                let values = values[column..].iter().step_by(width);
+                row.iter_mut().zip(values).for_each(|(target, value)| *target = *value);
+            }
         });
         weight
     }
@@ -109,11 +127,49 @@ impl Panels {
             .next_multiple_of(self.registers.lanes)
     }
 
-    /// A panel: `depth` rows of its width.
-    pub(super) fn values(&self, panel: usize) -> &[f32] {
-        let first = panel * self.full_width() * self.depth;
-        &self.values[first..][..self.width(panel) * self.depth]
+    /// Values that [`rows`](Self::rows) needs of scratch memory for so many rows.
+    pub(super) fn scratch(&self, rows: usize) -> usize {
+        match self.values {
+            Values::Full(_) => 0,
+            Values::Half(_) => rows * self.full_width(),
+        }
     }
+
+    /// Some rows of a panel, of its width each: where they lie, or widened into the scratch memory.
+    #[inline(always)]
+    pub(super) fn rows<'a>(
+        &'a self,
+        panel: usize,
+        rows: Range<usize>,
+        scratch: &'a mut [f32],
+    ) -> &'a [f32] {
+        let width = self.width(panel);
+        let first = panel * self.full_width() * self.depth + rows.start * width;
+        let length = rows.len() * width;
+        match &self.values {
+            Values::Full(values) => &values[first..][..length],
+            Values::Half(halves) => {
+                let scratch = &mut scratch[..length];
+                halves.widen(first, scratch);
+                scratch
+            }
+        }
+    }
+
+    /// A panel of what was not [`compact`](Self::compact)ed: `depth` rows of its width.
+    #[inline(always)]
+    pub(super) fn values(&self, panel: usize) -> &[f32] {
+        self.rows(panel, 0..self.depth, &mut [])
+    }
+
+    /// Whether [`rows`](Self::rows) lie in memory as they are.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.values, Values::Full(_))
+    }
+}
+
+fn zeros(depth: usize, columns: usize, registers: Registers) -> Vec<f32> {
+    vec![0.0; depth * columns.next_multiple_of(registers.lanes)]
 }
 
 #[cfg(test)]
@@ -123,8 +179,11 @@ mod tests {
     #[test]
     fn a_weight_comes_back() {
         for (columns, depth) in [(1, 1), (3, 5), (64, 7), (65, 2), (200, 33), (0, 4), (4, 0)] {
-            let weight: Vec<f32> = (0..columns * depth).map(|index| index as f32).collect();
+            let weight: Vec<f32> = (0..columns * depth).map(|index| (index % 999) as f32).collect();
             let panels = Panels::of_weight(&weight, columns, depth);
+            assert_eq!(panels.to_weight(), weight, "{columns}×{depth}");
+            let panels = panels.compact();
+            assert!(!panels.is_full());
             assert_eq!(panels.to_weight(), weight, "{columns}×{depth}");
         }
     }

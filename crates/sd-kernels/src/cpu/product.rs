@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{
     epilogue::Tail,
     left::{Left, Stage, stages},
-    memory::{Output, fresh},
+    memory::{Output, fresh, with_scratch},
     panels::Panels,
     register_tile::{Begin, Pointers, ROWS, tile},
     simd::{WIDEST, dispatch},
@@ -45,8 +45,13 @@ pub(crate) fn product(left: Left<'_>, panels: &Panels, tail: &Tail<&[f32]>) -> V
             let (step, block) = (task / blocks, task % blocks);
             let first = block * height;
             let panels = step * width..((step + 1) * width).min(plan.pairs());
-            let task = Task { plan: &plan, first, last: rows.min(first + height), panels, target };
-            dispatch(task);
+            let last = rows.min(first + height);
+            let [widened, products] = plan.scratch(last - first);
+            with_scratch(widened + products, |scratch| {
+                let (widened, products) = scratch.split_at_mut(widened);
+                let task = Task { plan: &plan, first, last, panels, target };
+                dispatch(Work { task, widened, products });
+            });
         });
     };
     // SAFETY: the tasks have all rows and panels between them.
@@ -83,6 +88,16 @@ impl Plan<'_> {
         }
     }
 
+    /// Values of scratch memory that a task of so many rows needs: for a stage of a panel, and for the products of gated pairs.
+    fn scratch(&self, rows: usize) -> [usize; 2] {
+        let longest = self.stages.iter().map(Stage::length).max();
+        let products = match self.tail.gate {
+            Gate::None => 0,
+            Gate::Pair => rows.div_ceil(ROWS) * 2 * ROWS * self.panels.full_width(),
+        };
+        [self.panels.scratch(longest.unwrap_or(0)), products]
+    }
+
     /// Rows and panels of a task.
     fn block(&self, rows: usize) -> (usize, usize) {
         let wanted = TASKS * rayon::current_num_threads();
@@ -106,15 +121,23 @@ struct Task<'a> {
     target: Output<'a>,
 }
 
-impl WithSimd for Task<'_> {
+/// With the memory that it needs.
+struct Work<'a> {
+    task: Task<'a>,
+    widened: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl WithSimd for Work<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let table = self.table();
-        match self.plan.tail.gate {
-            Gate::None => self.plain(simd, &table),
-            Gate::Pair => self.paired(simd, &table),
+        let Self { task, widened, products } = self;
+        let table = task.table();
+        match task.plan.tail.gate {
+            Gate::None => task.plain(simd, &table, widened),
+            Gate::Pair => task.paired(simd, &table, widened, products),
         }
     }
 }
@@ -136,15 +159,17 @@ impl Task<'_> {
 
     /// Panel by panel, the tiles of the block; stage by stage, with the sums in the output meanwhile.
     #[inline(always)]
-    fn plain<S: Simd>(&self, simd: S, table: &[Pointers]) {
+    fn plain<S: Simd>(&self, simd: S, table: &[Pointers], widened: &mut [f32]) {
         let (columns, full) = (self.plan.panels.columns(), self.plan.panels.full_width());
         let last = self.plan.stages.len() - 1;
         for (index, stage) in self.plan.stages.iter().enumerate() {
             for panel in self.panels.clone() {
                 let column = panel * full;
                 let width = (columns - column).min(full);
+                let right = self.plan.panels.rows(panel, stage.rows(), widened);
                 for (number, pointers) in table.chunks(self.plan.sources).enumerate() {
-                    self.add_up(simd, stage, [panel, number], pointers, width);
+                    let right = (right.as_ptr(), self.ahead(stage, panel, number));
+                    self.add_up(simd, stage, [panel, number], (pointers, right), width);
                     if index < last {
                         continue;
                     }
@@ -171,12 +196,11 @@ impl Task<'_> {
         simd: S,
         stage: &Stage,
         [panel, number]: [usize; 2],
-        pointers: &[Pointers],
+        (pointers, right): (&[Pointers], (*const f32, *const f32)),
         width: usize,
     ) {
         let panels = self.plan.panels;
         let (columns, padded, begin) = (panels.columns(), panels.width(panel), stage.begin());
-        let right = self.right(stage, panel, number);
         let rows = self.rows(number);
         let place = |row: usize| row * columns + panel * panels.full_width();
         if rows.len() == ROWS && width == padded {
@@ -202,40 +226,47 @@ impl Task<'_> {
         }
     }
 
-    /// A panel from a stage on, and what to fetch meanwhile: a column of cache lines of the panel that comes next. A few tiles
-    /// fetch all of it.
+    /// What to fetch meanwhile: a column of cache lines of the panel that comes next. A few tiles fetch all of it. Those that are
+    /// widened first are read in one go, which the CPU foresees.
     #[inline(always)]
-    fn right(&self, stage: &Stage, panel: usize, number: usize) -> (*const f32, *const f32) {
+    fn ahead(&self, stage: &Stage, panel: usize, number: usize) -> *const f32 {
         let panels = self.plan.panels;
-        let from =
-            |panel: usize| panels.values(panel)[stage.first * panels.width(panel)..].as_ptr();
         let (next, column) = (panel + 1, number * LINE);
-        let ahead = match next < panels.count() && column < panels.width(next) {
-            true => from(next).wrapping_add(column),
-            false => from(panel),
-        };
-        (from(panel), ahead)
+        match panels.is_full() && next < panels.count() && column < panels.width(next) {
+            true => panels.rows(next, stage.rows(), &mut []).as_ptr().wrapping_add(column),
+            false => core::ptr::null(),
+        }
     }
 
     /// Tiles of values beside those of their gates.
     #[inline(always)]
-    fn paired<S: Simd>(&self, simd: S, table: &[Pointers]) {
+    fn paired<S: Simd>(
+        &self,
+        simd: S,
+        table: &[Pointers],
+        widened: &mut [f32],
+        products: &mut [f32],
+    ) {
         let panels = self.plan.panels;
         let (full, half) = (panels.full_width(), panels.columns() / 2);
-        let mut pair = [[0.0; ROWS * WIDEST]; 2];
+        let tile_size = ROWS * full;
         let mut target = [0.0; WIDEST];
         let target = &mut target[..full];
         for panel in self.panels.clone() {
-            for (number, pointers) in table.chunks(self.plan.sources).enumerate() {
-                for (values, panel) in pair.iter_mut().zip([panel, panel + half / full]) {
-                    for stage in &self.plan.stages {
-                        let right = self.right(stage, panel, number);
-                        let place = (values.as_mut_ptr(), full, stage.begin());
-                        // SAFETY: as in `add_up`; the scratch memory has a whole tile.
+            for (side, panel) in [panel, panel + half / full].into_iter().enumerate() {
+                for stage in &self.plan.stages {
+                    let right = panels.rows(panel, stage.rows(), widened);
+                    for (number, pointers) in table.chunks(self.plan.sources).enumerate() {
+                        let right = (right.as_ptr(), self.ahead(stage, panel, number));
+                        let product = &mut products[(2 * number + side) * tile_size..][..tile_size];
+                        let place = (product.as_mut_ptr(), full, stage.begin());
+                        // SAFETY: as in `add_up`; the product has a whole tile.
                         unsafe { tile(simd, &stage.runs, pointers, right, full, place) };
                     }
                 }
-                let [values, gates] = &mut pair;
+            }
+            for (number, pair) in products.chunks_mut(2 * tile_size).enumerate() {
+                let (values, gates) = pair.split_at_mut(tile_size.min(pair.len()));
                 let values = values.chunks_mut(full).zip(gates.chunks_mut(full));
                 for (row, (values, gates)) in self.rows(number).zip(values) {
                     self.plan.tail.finish_pair(target, [values, gates], row, panel * full);

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// A weight in panels.
+/// A weight in panels, of 16 bits where these have all of its values exactly.
 #[derive(Debug)]
 struct Packed {
     shape: Vec<usize>,
@@ -48,7 +48,7 @@ where
     B: Backend<FloatTensorPrimitive = NdArrayTensor>,
 {
     let shape = weight.dims().to_vec();
-    let panels = panels(Buffer::new(weight), &shape);
+    let panels = panels(Buffer::new(weight), &shape).compact();
     Weight::Packed(std::sync::Arc::new(Packed { shape, panels }))
 }
 

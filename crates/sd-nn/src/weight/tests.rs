@@ -41,7 +41,7 @@ fn packed() -> WeightParam<B, 2> {
     let weight = Reversed { shape: vec![2, 3], values: vec![6., 5., 4., 3., 2., 1.] };
     let weight = Weight::Packed(Arc::new(weight));
     let state = State::Packed { id: ParamId::new(), weight, device: Default::default() };
-    WeightParam { role: WeightRole::Linear, state: RwLock::new(state) }
+    WeightParam { role: WeightRole::Linear, pack: None, state: RwLock::new(state) }
 }
 
 fn values(weight: &WeightParam<B, 2>) -> Vec<f32> {

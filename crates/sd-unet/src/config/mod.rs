@@ -5,8 +5,7 @@ mod text;
 
 use std::path::Path;
 
-use burn::tensor::backend::Backend;
-use sd_kernels::Activation;
+use sd_kernels::{Activation, DiffusionBackend};
 use sd_nn::config::{ConfigFile, OneOrMany, Size2, null_as_false};
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +193,7 @@ impl UNetConfig {
     ///
     /// # Errors
     /// As [`validate`](Self::validate).
-    pub fn init<B: Backend>(
+    pub fn init<B: DiffusionBackend>(
         &self,
         device: &B::Device,
     ) -> Result<UNet2DConditionModel<B>, UNetConfigError> {

@@ -30,6 +30,8 @@ const MOST_WEIGHTS: usize = 1 << 26;
 const BLOCK: usize = 8 * ROWS;
 /// Side of a tile of outputs.
 const OUT: usize = 4;
+/// Places of the kernel.
+const TAPS: usize = 9;
 
 /// A convolution that is done this way.
 #[derive(Debug)]
@@ -92,10 +94,16 @@ impl<'a> Winograd<'a> {
         let fill = |target: Output<'_>| {
             (0..panels * channels).into_par_iter().for_each(|index| {
                 let (panel, channel) = (index / channels, index % channels);
-                let (values, width) = (weight.values(panel), weight.width(panel));
+                let width = weight.width(panel);
+                let mut widened = [[0.0; WIDEST]; TAPS];
+                let mut taps = [&[][..]; TAPS];
+                for ((tap, row), widened) in taps.iter_mut().zip(0..).zip(&mut widened) {
+                    let row = row * channels + channel;
+                    *tap = weight.rows(panel, row..row + 1, widened);
+                }
                 let mut scratch = [0.0; POINTS * WIDEST];
                 let scratch = &mut scratch[..POINTS * width];
-                dispatch(Weights { values, channels, channel, width, scratch });
+                dispatch(Weights { taps, width, scratch });
                 for (point, row) in scratch.chunks(width).enumerate() {
                     let place = panel * full + (point * channels + channel) * width;
                     // SAFETY: this task alone has this channel of this panel.
@@ -108,11 +116,9 @@ impl<'a> Winograd<'a> {
     }
 }
 
-/// One channel of a panel of weights.
+/// One channel of a panel of weights: a row for each place of the kernel.
 struct Weights<'a> {
-    values: &'a [f32],
-    channels: usize,
-    channel: usize,
+    taps: [&'a [f32]; TAPS],
     width: usize,
     scratch: &'a mut [f32],
 }
@@ -122,9 +128,7 @@ impl WithSimd for Weights<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { values, channels, channel, width, scratch } = self;
-        let taps: [&[f32]; 9] =
-            core::array::from_fn(|tap| &values[(tap * channels + channel) * width..][..width]);
+        let Self { taps, width, scratch } = self;
         weight_rows(simd, taps, width, scratch);
     }
 }
