@@ -32,9 +32,10 @@ fn random<const D: usize>(shape: [usize; D]) -> Tensor<Cpu, D> {
 const SAME: Conv2dOptions = Conv2dOptions { stride: 1, padding: Padding::same(1) };
 
 /// Side, input channels and output channels of 3×3 convolutions: of the U-Net at a batch of 2, and of the decoder.
-const CONVOLUTIONS: [[usize; 3]; 7] = [
+const CONVOLUTIONS: [[usize; 3]; 8] = [
     [64, 320, 320],
     [32, 640, 640],
+    [32, 1920, 640],
     [16, 1280, 1280],
     [8, 1280, 1280],
     [128, 512, 512],

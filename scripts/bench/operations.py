@@ -24,7 +24,7 @@ def show(name, run):
 @torch.no_grad()
 def main():
     print(f"{'ms':<32}{'median':>10}{'min':>10}{'max':>10}")
-    convolutions = [(64, 320, 320), (32, 640, 640), (16, 1280, 1280), (8, 1280, 1280)]
+    convolutions = [(64, 320, 320), (32, 640, 640), (32, 1920, 640), (16, 1280, 1280), (8, 1280, 1280)]
     convolutions += [(128, 512, 512), (256, 256, 256), (512, 128, 128)]
     for side, width, out in convolutions:
         image = torch.randn(1 if side > 64 else 2, width, side, side)

@@ -167,6 +167,13 @@ pub(crate) struct Bench {
     pub(crate) json: bool,
 }
 
+impl Bench {
+    /// Width and height in pixels.
+    pub(crate) fn image_size(&self) -> [usize; 2] {
+        [self.width, self.height].map(|side| side.unwrap_or(self.size))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

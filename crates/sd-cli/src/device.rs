@@ -24,7 +24,7 @@ pub(crate) fn dispatch(kind: DeviceKind, dtype: Precision, job: impl Job) -> Res
 }
 
 /// What `auto` stands for, or whether the device asked for is there.
-fn choose(kind: DeviceKind) -> Result<DeviceKind, CliError> {
+pub(crate) fn choose(kind: DeviceKind) -> Result<DeviceKind, CliError> {
     match kind {
         DeviceKind::Cpu if cfg!(feature = "ndarray") => Ok(kind),
         DeviceKind::Cuda if cfg!(feature = "cuda") => cuda_present().map(|()| kind),

@@ -1,7 +1,5 @@
 //! Full-size architectures with random weights.
 
-use std::sync::Arc;
-
 use burn::tensor::FloatDType;
 use clap::ValueEnum;
 use sd_core::{
@@ -75,7 +73,7 @@ impl Arch {
         let unet: UNetConfig = ConfigFile::from_text("unet", texts.unet)?.parse()?;
         let vae: AutoencoderKLConfig = ConfigFile::from_text("vae", VAE)?.parse()?;
         let mut parts = Parts {
-            text_encoder: IdsEncoder(Arc::new(text_encoder.init::<B>(device)?)),
+            text_encoder: IdsEncoder(text_encoder.init::<B>(device)?),
             denoiser: UNetDenoiser::new(unet.init::<B>(device)?),
             vae: VaeCodec::new(vae.init::<B>(device)?),
         };
@@ -91,7 +89,7 @@ impl Arch {
 
 /// A text encoder without a vocabulary: every prompt is the same tokens.
 #[derive(Debug, Clone)]
-pub(super) struct IdsEncoder<B: DiffusionBackend>(Arc<ClipTextModel<B>>);
+pub(super) struct IdsEncoder<B: DiffusionBackend>(ClipTextModel<B>);
 
 impl<B: DiffusionBackend> TextEncoder<B> for IdsEncoder<B> {
     fn width(&self) -> Option<usize> {
@@ -117,6 +115,6 @@ impl<B: DiffusionBackend> Parameters<B> for IdsEncoder<B> {
     }
 
     fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
-        Arc::make_mut(&mut self.0).map_parameters(map)
+        self.0.map_parameters(map)
     }
 }

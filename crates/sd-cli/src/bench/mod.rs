@@ -16,7 +16,7 @@ use sd_core::{
 };
 
 use crate::{
-    arguments::Bench,
+    arguments::{Bench, DeviceKind},
     device::{self, Job},
     error::CliError,
 };
@@ -27,7 +27,8 @@ pub(crate) fn run(arguments: &Bench) -> Result<(), CliError> {
     if arguments.runs == 0 || arguments.batch == 0 {
         return Err(CliError::new("--runs and --batch must be at least 1"));
     }
-    device::dispatch(arguments.device, arguments.dtype, Measure(arguments))
+    let device = device::choose(arguments.device)?;
+    device::dispatch(device, arguments.dtype, Measure { arguments, device })
 }
 
 /// The parts that are timed.
@@ -37,11 +38,15 @@ struct Models<'a, B: DiffusionBackend> {
     vae: &'a dyn LatentCodec<B>,
 }
 
-struct Measure<'a>(&'a Bench);
+struct Measure<'a> {
+    arguments: &'a Bench,
+    /// Where, which is never `auto`.
+    device: DeviceKind,
+}
 
 impl Job for Measure<'_> {
     fn run<B: DiffusionBackend>(self, device: B::Device, dtype: Precision) -> Result<(), CliError> {
-        let Self(arguments) = self;
+        let Self { arguments, device: kind } = self;
         let start = Instant::now();
         match (&arguments.model, arguments.arch) {
             (Some(model), _) => {
@@ -52,7 +57,8 @@ impl Job for Measure<'_> {
                     denoiser: pipeline.denoiser().as_ref(),
                     vae: pipeline.vae().as_ref(),
                 };
-                measure(arguments, &models, &device, start)
+                let report = Report::new(arguments, kind, start.elapsed());
+                measure(arguments, &models, &device, report)
             }
             (None, arch) => {
                 let parts = arch.unwrap_or_default().init::<B>(&device, dtype)?;
@@ -61,7 +67,8 @@ impl Job for Measure<'_> {
                     denoiser: &parts.denoiser,
                     vae: &parts.vae,
                 };
-                measure(arguments, &models, &device, start)
+                let report = Report::new(arguments, kind, start.elapsed());
+                measure(arguments, &models, &device, report)
             }
         }
     }
@@ -71,9 +78,8 @@ fn measure<B: DiffusionBackend>(
     arguments: &Bench,
     models: &Models<'_, B>,
     device: &B::Device,
-    start: Instant,
+    mut report: Report,
 ) -> Result<(), CliError> {
-    let mut report = Report::new(arguments, start.elapsed());
     let setting = stages::Setting::new(arguments, models, device)?;
     for stage in arguments.stage.stages() {
         let once = || -> Result<f64, CliError> {

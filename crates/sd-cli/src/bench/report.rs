@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{memory, stages::Stage};
-use crate::arguments::Bench;
+use crate::arguments::{Bench, DeviceKind};
 
 /// Milliseconds of the runs of a stage.
 #[derive(Debug, Clone, Serialize)]
@@ -42,12 +42,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(arguments: &Bench, load: Duration) -> Self {
-        let size = [arguments.width, arguments.height].map(|side| side.unwrap_or(arguments.size));
+    pub(super) fn new(arguments: &Bench, device: DeviceKind, load: Duration) -> Self {
         Self {
-            device: format!("{:?}", arguments.device).to_lowercase(),
+            device: format!("{device:?}").to_lowercase(),
             dtype: arguments.dtype.to_string(),
-            size,
+            size: arguments.image_size(),
             batch: arguments.batch,
             load,
             stages: Vec::new(),

@@ -66,8 +66,7 @@ impl<B: DiffusionBackend> Setting<B> {
         device: &B::Device,
     ) -> Result<Self, CliError> {
         let factor = models.vae.factor();
-        let [width, height] =
-            [arguments.width, arguments.height].map(|side| side.unwrap_or(arguments.size));
+        let [width, height] = arguments.image_size();
         if width == 0
             || height == 0
             || !width.is_multiple_of(factor)
@@ -108,7 +107,9 @@ impl<B: DiffusionBackend> Setting<B> {
             Stage::VaeEncode => {
                 models.vae.encode(self.image.clone(), PosteriorDraw::Mode)?.try_into_data()
             }
-            Stage::All => return Ok(()),
+            Stage::All => {
+                return stage.stages().iter().try_for_each(|stage| self.run(*stage, models));
+            }
         };
         let data = data.map_err(|error| CliError::new(error.to_string()))?;
         // A time of nothing but wrong numbers would be none.

@@ -1,5 +1,7 @@
 //! Some tiles of a convolution, from their inputs to their outputs.
 
+use core::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use super::{
@@ -16,8 +18,10 @@ use super::{
 /// Some tiles.
 pub(super) struct Block<'a> {
     pub(super) winograd: &'a Winograd<'a>,
+    /// Transformed, of these panels.
     pub(super) weights: &'a [f32],
-    pub(super) tiles: core::ops::Range<usize>,
+    pub(super) panels: Range<usize>,
+    pub(super) tiles: Range<usize>,
     pub(super) target: Output<'a>,
 }
 
@@ -39,7 +43,7 @@ impl WithSimd for Work<'_> {
         let (inputs, products) = scratch.split_at_mut(POINTS * rows * channels);
         block.transform_inputs(simd, inputs, rows);
         let mut first = 0;
-        for panel in 0..convolution.weight.count() {
+        for panel in block.panels.clone() {
             let width = convolution.weight.width(panel);
             let length = POINTS * channels * width;
             block.multiply(simd, inputs, &block.weights[first..][..length], products, width);

@@ -1,11 +1,13 @@
 //! 3×3 convolutions by Winograd's minimal filtering, F(4×4, 3×3) (<https://arxiv.org/abs/1509.09308>): tiles of 4×4 outputs
 //! from 6×6 inputs by 36 products instead of 144.
 //!
-//! The weights are transformed for each call. That pays for images of some thousand pixels, and no second copy of the
-//! weights stays in memory.
+//! The weights are transformed for each call, some of them at a time. That pays for images of some thousand pixels, and no second
+//! copy of the weights stays in memory.
 
 mod block;
 mod transforms;
+
+use core::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -24,8 +26,8 @@ use transforms::{POINTS, weight_rows};
 const LEAST_PIXELS: usize = 2048;
 /// Channels from which on the products outweigh the transforms.
 const LEAST_CHANNELS: usize = 32;
-/// Bytes that transformed weights may take: 64 MiB.
-const MOST_WEIGHTS: usize = 1 << 26;
+/// Transformed weights that are held at a time, if a panel is not more: 64 MiB.
+const WEIGHTS: usize = 1 << 24;
 /// Tiles of a block at most: their transforms are read from the third cache, and the weights once for all of them.
 const BLOCK: usize = 8 * ROWS;
 /// Side of a tile of outputs.
@@ -51,8 +53,7 @@ impl<'a> Winograd<'a> {
             && image.batch * size[0] * size[1] >= LEAST_PIXELS
             && size.iter().all(|side| *side >= 2 * OUT)
             && channels.min(weight.columns()) >= LEAST_CHANNELS
-            && image.parts.iter().all(|(_, channels)| channels.is_multiple_of(lanes))
-            && POINTS * channels * weight.columns() * size_of::<f32>() <= MOST_WEIGHTS;
+            && image.parts.iter().all(|(_, channels)| channels.is_multiple_of(lanes));
         fits.then_some(Self { convolution })
     }
 
@@ -69,31 +70,43 @@ impl<'a> Winograd<'a> {
         // As many blocks for each thread.
         let blocks = tiles.div_ceil(BLOCK).next_multiple_of(threads);
         let block = tiles.div_ceil(blocks).next_multiple_of(ROWS);
-        let weights = self.weights();
         let fill = |target: Output<'_>| {
-            (0..tiles.div_ceil(block)).into_par_iter().for_each(|index| {
-                let first = index * block;
-                let tiles = first..tiles.min(first + block);
-                let rows = tiles.len().next_multiple_of(ROWS);
-                with_scratch(POINTS * rows * (image.channels() + WIDEST), |scratch| {
-                    let block = Block { winograd: self, weights: &weights, tiles, target };
-                    dispatch(Work { block, scratch });
+            for panels in self.shares() {
+                let weights = &self.weights(panels.clone());
+                (0..tiles.div_ceil(block)).into_par_iter().for_each(|index| {
+                    let first = index * block;
+                    let tiles = first..tiles.min(first + block);
+                    let rows = tiles.len().next_multiple_of(ROWS);
+                    with_scratch(POINTS * rows * (image.channels() + WIDEST), |scratch| {
+                        let panels = panels.clone();
+                        let block = Block { winograd: self, weights, panels, tiles, target };
+                        dispatch(Work { block, scratch });
+                    });
                 });
-            });
+            }
         };
-        // SAFETY: the blocks have all tiles between them, and the tiles all pixels.
+        // SAFETY: the blocks have all tiles of all panels between them, and the tiles all pixels.
         unsafe { fresh(image.batch * size[0] * size[1] * tail.out(), fill) }
     }
 
-    /// The transformed weights, panel by panel: `[36, channels, width of the panel]`.
-    fn weights(&self) -> Vec<f32> {
-        let (channels, weight) = (self.convolution.image.channels(), self.convolution.weight);
+    /// The panels of weights in shares that are transformed at a time, as even as can be: the inputs are transformed anew for each.
+    fn shares(&self) -> impl Iterator<Item = Range<usize>> {
+        let Convolution { image, weight, .. } = self.convolution;
+        let most = WEIGHTS / (POINTS * image.channels() * weight.full_width()).max(1);
         let panels = weight.count();
-        let length = (0..panels).map(|panel| weight.width(panel)).sum::<usize>();
+        let share = panels.div_ceil(panels.div_ceil(most.max(1)).max(1)).max(1);
+        (0..panels).step_by(share).map(move |first| first..panels.min(first + share))
+    }
+
+    /// The transformed weights of some panels: `[36, channels, width of the panel]` each.
+    fn weights(&self, panels: Range<usize>) -> Vec<f32> {
+        let (channels, weight) = (self.convolution.image.channels(), self.convolution.weight);
+        let length = panels.clone().map(|panel| weight.width(panel)).sum::<usize>();
         let full = weight.full_width() * POINTS * channels;
         let fill = |target: Output<'_>| {
-            (0..panels * channels).into_par_iter().for_each(|index| {
-                let (panel, channel) = (index / channels, index % channels);
+            (0..panels.len() * channels).into_par_iter().for_each(|index| {
+                let (share, channel) = (index / channels, index % channels);
+                let panel = panels.start + share;
                 let width = weight.width(panel);
                 let mut widened = [[0.0; WIDEST]; TAPS];
                 let mut taps = [&[][..]; TAPS];
@@ -105,7 +118,7 @@ impl<'a> Winograd<'a> {
                 let scratch = &mut scratch[..POINTS * width];
                 dispatch(Weights { taps, width, scratch });
                 for (point, row) in scratch.chunks(width).enumerate() {
-                    let place = panel * full + (point * channels + channel) * width;
+                    let place = share * full + (point * channels + channel) * width;
                     // SAFETY: this task alone has this channel of this panel.
                     unsafe { target.write(place, row) };
                 }
