@@ -7,10 +7,8 @@ use half::{
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::dispatch;
+use super::{memory::with_scratch, simd::dispatch};
 
-/// Values of a task.
-const CHUNK: usize = 1 << 16;
 /// Values that are looked at at a time.
 const BLOCK: usize = 1 << 11;
 
@@ -43,27 +41,40 @@ impl Kind {
         finite && back.iter().zip(values).all(|(back, value)| back.to_bits() == value.to_bits())
     }
 
-    fn all(self, values: &[f32]) -> Option<Vec<u16>> {
-        // Most weights that are not of 16 bits show it at once.
-        let first = &values[..values.len().min(BLOCK)];
-        if !self.narrow(first, &mut [0; BLOCK][..first.len()]) {
-            return None;
-        }
-        let mut bits = vec![0; values.len()];
-        let chunks = bits.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
-        let exact = chunks.all(|(bits, values)| {
-            let mut blocks = bits.chunks_mut(BLOCK).zip(values.chunks(BLOCK));
-            blocks.all(|(bits, values)| self.narrow(values, bits))
-        });
-        exact.then_some(bits)
+    /// Writes the bits of values of any number, if this kind has all of them exactly.
+    fn narrow_all(self, values: &[f32], bits: &mut [u16]) -> bool {
+        let mut blocks = bits.chunks_mut(BLOCK).zip(values.chunks(BLOCK));
+        blocks.all(|(bits, values)| self.narrow(values, bits))
     }
 }
 
 impl Halves {
-    /// The same values in 16 bits, if these have all of them exactly.
-    pub(super) fn of(values: &[f32]) -> Option<Self> {
-        let kinds = [Kind::Half, Kind::Brain].into_iter();
-        kinds.filter_map(|kind| Some(Self { bits: kind.all(values)?, kind })).next()
+    /// The values that `fill` writes, part by part, in 16 bits, if these have all of them exactly. They are those of `source` in
+    /// another order, and perhaps zeros.
+    pub(super) fn of_parts(
+        source: &[f32],
+        length: usize,
+        part: usize,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Option<Self> {
+        // Most weights that are not of 16 bits show it at once.
+        let first = &source[..source.len().min(BLOCK)];
+        let mut kinds = [Kind::Half, Kind::Brain].into_iter();
+        let kind = kinds.find(|kind| kind.narrow(first, &mut [0; BLOCK][..first.len()]))?;
+        let narrowed = |kind: Kind| {
+            let mut bits = vec![0; length];
+            let parts = bits.par_chunks_mut(part.max(1)).enumerate();
+            let exact = parts.map(|(index, bits)| {
+                with_scratch(bits.len(), |values| {
+                    fill(index, values);
+                    kind.narrow_all(values, bits)
+                })
+            });
+            let all = exact.all(|exact| exact);
+            all.then_some(Self { bits, kind })
+        };
+        // A value of more than 65504 may come late.
+        narrowed(kind).or_else(|| kinds.find_map(narrowed))
     }
 
     /// Writes the values from `first` on.
@@ -120,14 +131,21 @@ fn wide_half(bits: u16) -> f32 {
 mod tests {
     use super::*;
 
+    fn halves(values: &[f32]) -> Option<Halves> {
+        const PART: usize = 3000;
+        Halves::of_parts(values, values.len(), PART, |part, target| {
+            target.copy_from_slice(&values[part * PART..][..target.len()]);
+        })
+    }
+
     #[test]
     fn every_finite_value_comes_back() {
-        let halves = (0..=u16::MAX).map(f16::from_bits).filter(|half| half.is_finite());
-        let values: Vec<f32> = halves.map(f32::from).collect();
+        let values = (0..=u16::MAX).map(f16::from_bits).filter(|half| half.is_finite());
+        let values: Vec<f32> = values.map(f32::from).collect();
         let brains = (0..=u16::MAX).map(|bits| f32::from_bits(u32::from(bits) << 16));
         let brains: Vec<f32> = brains.filter(|value| !value.is_nan()).collect();
         for (values, kind) in [(values, Kind::Half), (brains, Kind::Brain)] {
-            let halves = Halves::of(&values).unwrap();
+            let halves = halves(&values).unwrap();
             assert_eq!(halves.kind, kind);
             let mut back = vec![f32::NAN; values.len() - 3];
             halves.widen(3, &mut back);
@@ -139,11 +157,14 @@ mod tests {
     #[test]
     fn other_values_stay_as_they_are() {
         for value in [0.1f32, 1.0 + f32::EPSILON] {
-            let mut values = vec![1.0; 2 * CHUNK];
-            assert!(Halves::of(&values).is_some());
-            values[CHUNK + 7] = value;
-            assert!(Halves::of(&values).is_none(), "{value}");
+            let mut values = vec![1.0; 10 * BLOCK];
+            assert!(halves(&values).is_some());
+            values[7 * BLOCK + 7] = value;
+            assert!(halves(&values).is_none(), "{value}");
         }
-        assert_eq!(Halves::of(&[f32::INFINITY]).unwrap().kind, Kind::Brain);
+        assert_eq!(halves(&[f32::INFINITY]).unwrap().kind, Kind::Brain);
+        let mut values = vec![1.0; 10 * BLOCK];
+        values[7 * BLOCK] = bf16::from_f32(1e20).to_f32();
+        assert_eq!(halves(&values).unwrap().kind, Kind::Brain);
     }
 }

@@ -32,27 +32,34 @@ impl Panels {
         Self::of_transposed(Matrix { values: weight, rows: columns, depth, stride: depth })
     }
 
+    /// As [`of_weight`](Self::of_weight), in half of the memory where 16 bits have all values exactly, as they have those of a file
+    /// of 16 bits.
+    pub(crate) fn of_weight_compact(weight: &[f32], columns: usize, depth: usize) -> Self {
+        assert_eq!(weight.len(), columns * depth, "a weight of {columns}×{depth}");
+        let registers = Registers::here();
+        let matrix = Matrix { values: weight, rows: columns, depth, stride: depth };
+        let full = registers.width();
+        let length = depth * columns.next_multiple_of(registers.lanes);
+        let halves = Halves::of_parts(weight, length, depth * full, |panel, values| {
+            if !values.len().is_multiple_of(depth * full) {
+                values.fill(0.0);
+            }
+            transpose(matrix, panel * full, full, values);
+        });
+        match halves {
+            Some(halves) => Self { values: Values::Half(halves), depth, columns, registers },
+            None => Self::of_transposed(matrix),
+        }
+    }
+
     /// Packs the transpose of a matrix.
     pub(super) fn of_transposed(matrix: Matrix<'_>) -> Self {
-        let Matrix { values: source, rows: columns, depth, stride } = matrix;
+        let Matrix { rows: columns, depth, .. } = matrix;
         let registers = Registers::here();
         let full = registers.width();
         let mut values = zeros(depth, columns, registers);
-        values.par_chunks_mut((depth * full).max(1)).enumerate().for_each(|(panel, values)| {
-            let first = panel * full;
-            let count = full.min(columns - first);
-            let width = values.len() / depth;
-            // In blocks that stay in the first cache.
-            for (block, values) in values.chunks_mut(width * TRANSPOSED).enumerate() {
-                let length = values.len() / width;
-                for column in 0..count {
-                    let row = (first + column) * stride + block * TRANSPOSED;
-                    let targets = values[column..].iter_mut().step_by(width);
-                    let row = &source[row..][..length];
-                    targets.zip(row).for_each(|(target, value)| *target = *value);
-                }
-            }
-        });
+        let panels = values.par_chunks_mut((depth * full).max(1)).enumerate();
+        panels.for_each(|(panel, values)| transpose(matrix, panel * full, full, values));
         Self { values: Values::Full(values), depth, columns, registers }
     }
 
@@ -71,18 +78,6 @@ impl Panels {
             }
         }
         Self { values: Values::Full(values), depth, columns, registers }
-    }
-
-    /// The same values in half of the memory, where 16 bits have all of them exactly, as they have those of a file of 16 bits.
-    pub(crate) fn compact(self) -> Self {
-        let values = match self.values {
-            Values::Full(values) => match Halves::of(&values) {
-                Some(halves) => Values::Half(halves),
-                None => Values::Full(values),
-            },
-            half => half,
-        };
-        Self { values, ..self }
     }
 
     /// The weight again, `[columns, depth]`.
@@ -156,7 +151,7 @@ impl Panels {
         }
     }
 
-    /// A panel of what was not [`compact`](Self::compact)ed: `depth` rows of its width.
+    /// A panel that is not [compact](Self::of_weight_compact): `depth` rows of its width.
     #[inline(always)]
     pub(super) fn values(&self, panel: usize) -> &[f32] {
         self.rows(panel, 0..self.depth, &mut [])
@@ -165,6 +160,23 @@ impl Panels {
     /// Whether [`rows`](Self::rows) lie in memory as they are.
     pub(super) fn is_full(&self) -> bool {
         matches!(self.values, Values::Full(_))
+    }
+}
+
+/// Writes the rows of a matrix from `first` on, `full` of them at most, as the columns of a panel.
+fn transpose(matrix: Matrix<'_>, first: usize, full: usize, panel: &mut [f32]) {
+    let Matrix { values: source, rows, depth, stride } = matrix;
+    let count = full.min(rows - first);
+    let width = panel.len() / depth;
+    // In blocks that stay in the first cache.
+    for (block, values) in panel.chunks_mut(width * TRANSPOSED).enumerate() {
+        let length = values.len() / width;
+        for column in 0..count {
+            let row = (first + column) * stride + block * TRANSPOSED;
+            let targets = values[column..].iter_mut().step_by(width);
+            let row = &source[row..][..length];
+            targets.zip(row).for_each(|(target, value)| *target = *value);
+        }
     }
 }
 
@@ -182,7 +194,7 @@ mod tests {
             let weight: Vec<f32> = (0..columns * depth).map(|index| (index % 999) as f32).collect();
             let panels = Panels::of_weight(&weight, columns, depth);
             assert_eq!(panels.to_weight(), weight, "{columns}×{depth}");
-            let panels = panels.compact();
+            let panels = Panels::of_weight_compact(&weight, columns, depth);
             assert!(!panels.is_full());
             assert_eq!(panels.to_weight(), weight, "{columns}×{depth}");
         }

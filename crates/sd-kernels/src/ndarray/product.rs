@@ -48,7 +48,9 @@ where
     B: Backend<FloatTensorPrimitive = NdArrayTensor>,
 {
     let shape = weight.dims().to_vec();
-    let panels = panels(Buffer::new(weight), &shape).compact();
+    let weight = Buffer::new(weight);
+    let depth = shape[1..].iter().product();
+    let panels = Panels::of_weight_compact(weight.as_slice(), shape[0], depth);
     Weight::Packed(std::sync::Arc::new(Packed { shape, panels }))
 }
 

@@ -6,6 +6,8 @@ mod counting;
 mod front;
 #[cfg(feature = "ndarray")]
 mod gradients;
+#[cfg(feature = "ndarray")]
+mod halves;
 mod nodes;
 #[cfg(feature = "ndarray")]
 mod properties;
