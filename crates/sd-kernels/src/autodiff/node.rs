@@ -96,8 +96,11 @@ impl<B: Backend, C: CheckpointStrategy> Parents<B, C> {
     }
 }
 
+/// What leaves the gradients of the tensors, given that of the output.
+type Leave<B> = dyn Fn(FloatTensor<B>, &mut Found<B>) + Send + Sync;
+
 /// How to come from the gradient of the output to those of the tensors.
-struct Rule<B: Backend>(Arc<dyn Fn(FloatTensor<B>, &mut Found<B>) + Send + Sync>);
+struct Rule<B: Backend>(Arc<Leave<B>>);
 
 impl<B: Backend> Clone for Rule<B> {
     fn clone(&self) -> Self {
