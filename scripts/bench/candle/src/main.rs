@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Module, Tensor};
-use candle_transformers::models::stable_diffusion::{StableDiffusionConfig, build_clip_transformer};
+use candle_nn::VarBuilder;
+use candle_transformers::models::stable_diffusion::{
+    StableDiffusionConfig, clip::ClipTextTransformer,
+};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -28,7 +31,15 @@ fn main() -> Result<()> {
     let decode_ms = timed(runs, || Ok(drop(vae.decode(&latents)?)))?;
 
     let text = model.join("text_encoder/model.safetensors");
-    let text = build_clip_transformer(&config.clip, text, &device, DType::F32)?;
+    // SAFETY: nobody writes the file meanwhile.
+    let weights = unsafe { VarBuilder::from_mmaped_safetensors(&[text], DType::F32, &device)? };
+    // Files of newer versions of transformers have names without this.
+    let short = |name: &str| name.strip_prefix("text_model.").unwrap_or(name).to_owned();
+    let weights = match weights.contains_tensor("text_model.final_layer_norm.weight") {
+        true => weights,
+        false => weights.rename_f(short),
+    };
+    let text = ClipTextTransformer::new(weights, &config.clip)?;
     let ids = Tensor::from_iter((0..77u32).map(|id| id * 600), &device)?.reshape((1, 77))?;
     // One prompt at a time: its mask does not fit a batch.
     let text_ms = timed(runs, || {
