@@ -5,8 +5,8 @@
 //! cargo run --release --example adherence -- [MODEL_DIR] [CAPTIONS] [GUIDANCE ..]
 //! ```
 //!
-//! A second table shows what a negative prompt does: of the captions that name no background, with the background negated that
-//! the picture got without.
+//! A last line says what a negative prompt does: how many pictures of captions that name no background keep the one that they got
+//! when it is negated.
 
 use sd_core::{LoadOptions, Pipeline, Recycler, Seeds, TextToImage, backend::DefaultBackend};
 use sd_world::{Example, Reading, Split, Tally, World, judge, read};
@@ -40,10 +40,10 @@ fn main() -> Result<(), Failure> {
         let tally = adherence(&pipeline, &examples, *scale)?;
         println!("guidance {scale}, {STEPS} steps, {captions} held-out captions\n\n{tally}\n");
     }
-    let (asked, before, after) = negated(&pipeline, &world, captions, guidance[0])?;
+    let (pictures, kept) = negated(&pipeline, &world, captions, guidance[0])?;
     println!(
-        "negative prompt, guidance {}: of {asked} pictures of captions without a background, {before} have the colour that \
-         is negated without the negative prompt, {after} with it",
+        "negative prompt, guidance {}: of {pictures} pictures of captions without a background, {kept} keep the colour of \
+         theirs when it is negated",
         guidance[0]
     );
     Ok(())
@@ -61,28 +61,28 @@ fn adherence(pipeline: &Model, examples: &[Example], scale: f64) -> Result<Tally
     Ok(tally)
 }
 
-/// Pictures, those of them whose background is of a colour, and how many still are when that colour is negated.
+/// Pictures of captions that name no background, and how many of them keep its colour when that is negated.
 fn negated(
     pipeline: &Model,
     world: &World,
     captions: u64,
     scale: f64,
-) -> Result<(usize, usize, usize), Failure> {
+) -> Result<(usize, usize), Failure> {
     let open: Vec<String> = (0..captions)
         .map(|index| world.example(Split::Train, index))
         .filter(|example| example.scene.description.background.is_none())
         .map(|example| example.caption)
         .collect();
-    let mut after = 0;
+    let mut kept = 0;
     for (batch, chunk) in open.chunks(BATCH).enumerate() {
         let request = TextToImage::batch(chunk.iter().cloned()).guidance_scale(scale);
         let before = readings(pipeline, request.clone(), batch)?;
         let named = before.iter().map(|reading| format!("a {} background", reading.background));
         let request = request.negative_prompts(named.collect());
         let with = readings(pipeline, request, batch)?;
-        after += before.iter().zip(with).filter(|(a, b)| a.background == b.background).count();
+        kept += before.iter().zip(with).filter(|(a, b)| a.background == b.background).count();
     }
-    Ok((open.len(), open.len(), after))
+    Ok((open.len(), kept))
 }
 
 fn readings(pipeline: &Model, request: TextToImage, batch: usize) -> Result<Vec<Reading>, Failure> {

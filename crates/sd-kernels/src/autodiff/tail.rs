@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use burn_autodiff::{Autodiff, checkpoint::strategy::CheckpointStrategy};
 
 use super::node::{Found, Parents, Slot};
-use crate::{Channels, DiffusionBackend, Epilogue, Gate};
+use crate::{Channels, DiffusionBackend, Epilogue, Gate, default::scaled};
 
 /// Where the gradients of an epilogue's tensors belong.
 #[derive(Debug, Clone, Copy)]
@@ -119,8 +119,4 @@ pub(super) fn placed<B: Backend, const D: usize>(
     ranges[axis] = offset..offset + seen;
     shape[axis] = width;
     Tensor::zeros(shape, (&columns.device(), columns.dtype())).slice_assign(ranges, columns)
-}
-
-pub(super) fn scaled<B: Backend, const D: usize>(x: Tensor<B, D>, factor: f64) -> Tensor<B, D> {
-    if factor == 1.0 { x } else { x * factor }
 }

@@ -8,11 +8,17 @@ use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use super::{
     columns::columns_of_rows,
     ops::{primitive, tensor},
+    rows,
 };
-use crate::{Conv2dOptions, ConvInput};
+use crate::{Conv2dOptions, ConvInput, default::joined};
 
-/// Most elements of columns that are held at once (512 MiB in f32).
-pub(super) const LIMIT: usize = 1 << 27;
+/// Most elements of columns that are held at once (512 MiB in f32), if the device has room for so many.
+const LIMIT: usize = 1 << 27;
+
+/// Elements of columns that are held at once where a tensor is.
+pub(super) fn limit<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
+    LIMIT.min(rows::room(tensor))
+}
 
 /// Some samples, and the output's rows that are computed of each of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,13 +89,6 @@ where
     let parts = pieces([batch, rows], columns * length, limit).into_iter();
     let parts = parts.map(|rows| joined(rows.into_iter().map(multiply).collect(), 1));
     joined(parts.collect(), 0)
-}
-
-fn joined<B: Backend>(mut parts: Vec<Tensor<B, 4>>, axis: usize) -> Tensor<B, 4> {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => Tensor::cat(parts, axis),
-    }
 }
 
 #[cfg(test)]

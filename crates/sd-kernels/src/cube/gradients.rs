@@ -1,19 +1,18 @@
 //! What gradients are made of, by kernels where there is one.
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{FloatDType, Tensor, backend::Backend};
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 
 use super::{
     columns as windows, epilogue as tail,
     group_norm::{self as group, GroupNorm},
     layer_norm::{self as layer, LayerNorm},
-    ops::{SCORES, affine, has_kernels, primitive, row_major, tensor},
-    softmax, sum,
+    ops::{affine, has_kernels, primitive, tensor},
+    sum,
 };
 use crate::{
-    Activation, Affine, AttentionMask, AttentionOptions, Conv2dOptions, ConvInput, Gate,
-    GroupNormOptions, Heads, LayerNormOptions, NormGradients,
-    default::{self, gradients, widen},
+    Activation, Affine, Conv2dOptions, ConvInput, Gate, GroupNormOptions, LayerNormOptions,
+    NormGradients, default::gradients,
 };
 
 pub(super) fn columns<B, R>(
@@ -125,7 +124,7 @@ where
 }
 
 /// Adds up gradients of samples or of blocks of rows, `[parts, channels]` each.
-fn affine_of<B, R>(partial: [CubeTensor<R>; 2], dtype: burn::tensor::FloatDType) -> Affine<B>
+fn affine_of<B, R>(partial: [CubeTensor<R>; 2], dtype: FloatDType) -> Affine<B>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
     R: CubeRuntime,
@@ -135,47 +134,4 @@ where
         sum_positions::<B, R>(partial.unsqueeze()).squeeze_dim(0).cast(dtype)
     });
     Affine { weight, bias }
-}
-
-/// As [`gradients::attention_backward`], with all scores at once where they are few enough and only hidden by position.
-pub(super) fn attention<B, R>(
-    query: Heads<B>,
-    key: Heads<B>,
-    value: Heads<B>,
-    options: AttentionOptions<B>,
-    gradient: Tensor<B, 3>,
-) -> [Tensor<B, 3>; 3]
-where
-    B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
-    R: CubeRuntime,
-{
-    let [batch, queries, width] = gradient.dims();
-    let [_, keys, _] = key.projection.dims();
-    let dtype = gradient.dtype();
-    let few = batch * options.heads * queries * keys <= SCORES;
-    let causal = match &options.mask {
-        AttentionMask::None => Some(false),
-        AttentionMask::Causal => Some(true),
-        AttentionMask::Additive(_) => None,
-    };
-    let Some(causal) = causal.filter(|_| few && has_kernels(dtype)) else {
-        return gradients::attention_backward(query, key, value, options, gradient);
-    };
-    let views = [query, key, value, gradient.into()];
-    let [query, key, value, gradient] = views.map(|Heads { projection, offset }| {
-        let projection = row_major(projection);
-        widen(default::heads(Heads { projection, offset }, &options))
-    });
-    let scale = options.scale_or_default() as f32;
-    let scores = query.clone().matmul(key.clone().swap_dims(2, 3));
-    let shares: Tensor<B, 4> = tensor(softmax::forward(primitive(scores), scale, causal));
-    let of_shares = gradient.clone().matmul(value.swap_dims(2, 3));
-    let of_values = shares.clone().swap_dims(2, 3).matmul(gradient);
-    let of_scores = softmax::backward(primitive(shares), primitive(of_shares), scale);
-    let of_scores: Tensor<B, 4> = tensor(of_scores);
-    let of_queries = of_scores.clone().matmul(key);
-    let of_keys = of_scores.swap_dims(2, 3).matmul(query);
-    [(of_queries, queries), (of_keys, keys), (of_values, keys)].map(|(gradient, tokens)| {
-        gradient.swap_dims(1, 2).reshape([batch, tokens, width]).cast(dtype)
-    })
 }

@@ -9,6 +9,7 @@
 //! compute in f32 and add up in a fixed order, and what they give is dense.
 
 mod activation;
+mod attention;
 mod columns;
 mod convolution;
 mod epilogue;
@@ -60,7 +61,7 @@ macro_rules! cube_backend {
                 value: Heads<Self>,
                 options: AttentionOptions<Self>,
             ) -> Tensor<Self, 3> {
-                ops::attention::<Self, $runtime>(query, key, value, options)
+                attention::forward::<Self, $runtime>(query, key, value, options)
             }
 
             fn fused_group_norm(
@@ -112,7 +113,7 @@ macro_rules! cube_backend {
                 options: AttentionOptions<Self>,
                 gradient: Tensor<Self, 3>,
             ) -> [Tensor<Self, 3>; 3] {
-                gradients::attention::<Self, $runtime>(query, key, value, options, gradient)
+                attention::backward::<Self, $runtime>(query, key, value, options, gradient)
             }
 
             fn group_norm_backward(

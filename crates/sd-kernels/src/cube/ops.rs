@@ -8,16 +8,13 @@ use super::{
     epilogue::{self as tail, Tail, View},
     group_norm::{self as group, GroupNorm},
     layer_norm::{self as layer, LayerNorm},
-    rows, softmax,
+    rows,
 };
 use crate::{
-    Affine, AttentionMask, AttentionOptions, Channels, Conv2dOptions, ConvInput, Epilogue,
-    GroupNormOptions, Heads, LayerNormOptions, Weight,
+    Affine, Channels, Conv2dOptions, ConvInput, Epilogue, GroupNormOptions, LayerNormOptions,
+    Weight,
     default::{self, widen},
 };
-
-/// Most elements of a score matrix that are held at once (1 GiB).
-pub(super) const SCORES: usize = 1 << 28;
 
 /// The tensor of the runtime.
 pub(super) fn primitive<B, R, const D: usize>(tensor: Tensor<B, D>) -> CubeTensor<R>
@@ -169,44 +166,11 @@ where
         second: input.second.map(widen),
         upsample: input.upsample,
     };
-    let product = convolution::product(input, widen(weight), options, convolution::LIMIT);
+    let limit = convolution::limit(&primitive(input.first.clone()));
+    let product = convolution::product(input, widen(weight), options, limit);
     let [batch, rows, columns, channels] = product.dims();
     let out = epilogue.output_channels(channels);
     let epilogue = epilogue.reshape([batch, rows * columns, out]);
     let product = product.reshape([batch, rows * columns, channels]);
     finish(product, epilogue, dtype).reshape([batch, rows, columns, out])
-}
-
-/// As [`default::attention`], with all scores at once where they are few enough and only hidden by position.
-pub(super) fn attention<B, R>(
-    query: Heads<B>,
-    key: Heads<B>,
-    value: Heads<B>,
-    options: AttentionOptions<B>,
-) -> Tensor<B, 3>
-where
-    B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
-    R: CubeRuntime,
-{
-    let dtype = query.projection.dtype();
-    let [query, key, value] = [query, key, value]
-        .map(|view| Heads { projection: row_major(view.projection), offset: view.offset });
-    let [batch, queries, _] = query.projection.dims();
-    let [_, keys, _] = key.projection.dims();
-    let few = batch * options.heads * queries * keys <= SCORES;
-    let causal = match &options.mask {
-        AttentionMask::None if few && has_kernels(dtype) => false,
-        AttentionMask::Causal if few && has_kernels(dtype) => true,
-        AttentionMask::Additive(mask) => {
-            let mask = AttentionMask::Additive(row_major(mask.clone()));
-            return default::attention(query, key, value, AttentionOptions { mask, ..options });
-        }
-        _ => return default::attention(query, key, value, options),
-    };
-    let [query, key, value] = [query, key, value].map(|view| default::heads(view, &options));
-    let scores = widen(query).matmul(widen(key).swap_dims(2, 3));
-    let scale = options.scale_or_default() as f32;
-    let probabilities: Tensor<B, 4> = tensor(softmax::forward(primitive(scores), scale, causal));
-    let output = probabilities.cast(dtype).matmul(value).swap_dims(1, 2);
-    output.reshape([batch, queries, options.heads * options.head_dim])
 }

@@ -54,6 +54,12 @@ pub(super) fn vector_size(multiples: impl IntoIterator<Item = usize>) -> usize {
     }
 }
 
+/// Values of f32 that the device has room for in one tensor. GPUs behind wgpu may have no more than 128 MiB.
+pub(super) fn room<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
+    let bytes = tensor.client.properties().memory.max_page_size;
+    usize::try_from(bytes).unwrap_or(usize::MAX) / size_of::<f32>()
+}
+
 /// The integer type that indexes all of the tensors.
 pub(super) fn address_type<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> AddressType {
     let types = tensors.iter().map(|tensor| tensor.required_address_type());

@@ -8,6 +8,15 @@ use super::{
     rows::{Grid, UNITS, address_type, dims, empty_like, pitch, row_major, vector_size},
 };
 
+/// The keys that a query sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    /// All.
+    All,
+    /// Those at or before its own position.
+    NotLater,
+}
+
 /// Vectors that a unit reads of a row, where a row is not too long for it.
 const READ: usize = 4;
 
@@ -15,12 +24,12 @@ const READ: usize = 4;
 struct Layout {
     /// Units that have a row.
     width: usize,
-    causal: bool,
+    seen: Seen,
 }
 
 impl Layout {
-    fn new(vectors: usize, causal: bool) -> Self {
-        Self { width: vectors.div_ceil(READ).next_power_of_two().min(UNITS), causal }
+    fn new(vectors: usize, seen: Seen) -> Self {
+        Self { width: vectors.div_ceil(READ).next_power_of_two().min(UNITS), seen }
     }
 
     fn rows(self) -> usize {
@@ -53,7 +62,7 @@ fn scores<F: Float, N: Size>(
     #[comptime] layout: Layout,
 ) -> Vector<f32, N> {
     let mut value = Vector::<f32, N>::cast_from(stored) * Vector::<f32, N>::new(scale);
-    if comptime!(layout.causal) {
+    if comptime!(layout.seen == Seen::NotLater) {
         #[unroll]
         for index in 0..N::value() {
             if column * N::value() + index > query {
@@ -110,14 +119,14 @@ fn forward_kernel<F: Float, N: Size>(
     }
 }
 
-/// `softmax(scale · scores)` over the keys; `causal` hides those after the query.
+/// `softmax(scale · scores)` over the keys that a query sees.
 ///
 /// # Shapes
 /// - scores, output: `[batch, heads, queries, keys]`
 pub(crate) fn forward<R: CubeRuntime>(
     scores: CubeTensor<R>,
     scale: f32,
-    causal: bool,
+    seen: Seen,
 ) -> CubeTensor<R> {
     let scores = row_major(scores);
     let shape @ [batch, heads, queries, keys] = dims(&scores);
@@ -128,7 +137,7 @@ pub(crate) fn forward<R: CubeRuntime>(
     let pitch = pitch(&scores);
     let vector = vector_size([keys, pitch]);
     let (rows, vectors) = (batch * heads * queries, keys / vector);
-    let layout = Layout::new(vectors, causal);
+    let layout = Layout::new(vectors, seen);
     let grid = Grid::cubes(&scores.client, rows.div_ceil(layout.rows()), UNITS);
     let geometry = GeometryLaunch::new(rows, queries, vectors, pitch / vector, 0, scale);
     // SAFETY: a unit reads inside of the scores, and writes elements of its own.
@@ -201,7 +210,7 @@ pub(crate) fn backward<R: CubeRuntime>(
     let pitches = [pitch(&probabilities), pitch(&grad)];
     let vector = vector_size([keys, pitches[0], pitches[1]]);
     let (rows, vectors) = (batch * heads * queries, keys / vector);
-    let layout = Layout::new(vectors, false);
+    let layout = Layout::new(vectors, Seen::All);
     let grid = Grid::cubes(&output.client, rows.div_ceil(layout.rows()), UNITS);
     let [pitch, grad_pitch] = pitches.map(|pitch| pitch / vector);
     let geometry = GeometryLaunch::new(rows, queries, vectors, pitch, grad_pitch, scale);

@@ -57,6 +57,7 @@ pub fn linear_combination<B: Backend>(terms: Vec<(f64, Tensor<B, 4>)>) -> Tensor
     sum.cast(dtype)
 }
 
-fn scaled<B: Backend, const D: usize>(x: Tensor<B, D>, factor: f64) -> Tensor<B, D> {
+/// Times a factor, if it is one that changes anything.
+pub(crate) fn scaled<B: Backend, const D: usize>(x: Tensor<B, D>, factor: f64) -> Tensor<B, D> {
     if factor == 1.0 { x } else { x * factor }
 }

@@ -2,8 +2,9 @@
 //!
 //! 16-bit tensors are widened to f32 around everything that is not a matrix product. The bodies avoid what is wrong in
 //! stock Burn 0.21: `conv2d` with bias in f16 on CUDA, `nn::GroupNorm` in f16 (overflow), `abs`/`recip` on shared permuted
-//! NdArray tensors (and `recip` is of 14 bits there on some CPUs), `gelu`, whose gradient is that of the tanh form, `pad`, whose zeros are of the device's default dtype,
-//! and `sigmoid` of f64, which is computed in f32. `tests/kernels/sentinels.rs` says when a workaround can go.
+//! NdArray tensors (and `recip` is of 14 bits there on some CPUs), `gelu`, whose gradient is that of the tanh form, `pad`,
+//! whose zeros are of the device's default dtype, and `sigmoid` of f64, which is computed in f32.
+//! `tests/kernels/sentinels.rs` says when a workaround can go.
 
 mod activation;
 mod attention;
@@ -22,6 +23,7 @@ pub use attention::attention;
 pub(crate) use attention::attention_in_chunks;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 pub(crate) use attention::heads;
+pub(crate) use elementwise::scaled;
 pub use elementwise::{epilogue, linear_combination};
 pub use norm::{group_norm, layer_norm, rms_norm};
 use padding::padded;
@@ -39,4 +41,12 @@ pub(crate) fn compute_dtype(dtype: DType) -> DType {
 pub(crate) fn widen<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Tensor<B, D> {
     let dtype = compute_dtype(tensor.dtype());
     tensor.cast(dtype)
+}
+
+/// Tensors one after the other along an axis; at least one.
+pub(crate) fn joined<B: Backend>(mut parts: Vec<Tensor<B, 4>>, axis: usize) -> Tensor<B, 4> {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => Tensor::cat(parts, axis),
+    }
 }

@@ -23,6 +23,8 @@ mod array;
 mod checks;
 mod counting;
 mod make;
+#[cfg(feature = "ndarray")]
+mod plain;
 mod random;
 pub mod reference;
 mod report;
@@ -38,6 +40,8 @@ pub use counting::{
     Counting, CountingChannel, CountingClient, CountingDevice, Launches, count_launches,
 };
 pub use make::Layout;
+#[cfg(feature = "ndarray")]
+pub use plain::Plain;
 pub use random::Generator;
 pub use report::{Failure, Report};
 pub use tolerance::{Measure, Tolerances, error};

@@ -60,6 +60,11 @@ mod cpu {
         );
     }
 
+    #[test]
+    fn default_bodies_f32() {
+        hold_cpu::<sd_kernels::testing::Plain>(DType::F32);
+    }
+
     /// The backend's own bodies, as nodes of a graph.
     #[test]
     fn autodiff_f32() {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod columns;
+mod convolution;
 mod norms;
 mod tails;
 
@@ -110,7 +111,7 @@ macro_rules! on {
         mod $module {
             use super::*;
 
-            fn device() -> Option<<$runtime as cubecl::Runtime>::Device> {
+            pub(super) fn device() -> Option<<$runtime as cubecl::Runtime>::Device> {
                 let device = Default::default();
                 // Without a device the runtime panics when it is first asked for anything.
                 let found = std::panic::catch_unwind(|| {
@@ -140,6 +141,13 @@ macro_rules! on {
 }
 
 on!(wgpu, "wgpu", burn_wgpu::WgpuRuntime, "no adapter");
+
+#[test]
+fn wgpu_convolution_in_pieces() {
+    if let Some(device) = wgpu::device() {
+        convolution::pieces(&device);
+    }
+}
 
 #[cfg(feature = "cuda")]
 on!(cuda, "cuda", cubecl::cuda::CudaRuntime, "no NVIDIA driver");

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::super::{materialise, padded};
+use super::super::{joined, materialise, padded};
 use crate::{Conv2dOptions, ConvInput, Padding};
 
 /// See [`DiffusionBackend::columns`](crate::DiffusionBackend::columns).
@@ -24,7 +24,7 @@ pub fn columns<B: Backend>(
             phase.clone().narrow(1, y / stride, rows).narrow(2, x / stride, columns)
         })
         .collect();
-    joined(taps).reshape([batch, rows * columns, kernel[0] * kernel[1] * depth])
+    joined(taps, 3).reshape([batch, rows * columns, kernel[0] * kernel[1] * depth])
 }
 
 /// See [`DiffusionBackend::spread`](crate::DiffusionBackend::spread).
@@ -46,18 +46,11 @@ pub fn spread<B: Backend>(
             rows.narrow(2, field[1] - x, image[1])
         })
         .collect();
-    joined(taps).reshape([batch, image[0] * image[1], kernel[0] * kernel[1] * depth])
+    joined(taps, 3).reshape([batch, image[0] * image[1], kernel[0] * kernel[1] * depth])
 }
 
 fn taps([height, width]: [usize; 2]) -> impl Iterator<Item = [usize; 2]> {
     (0..height).flat_map(move |y| (0..width).map(move |x| [y, x]))
-}
-
-fn joined<B: Backend>(mut taps: Vec<Tensor<B, 4>>) -> Tensor<B, 4> {
-    match taps.len() {
-        1 => taps.remove(0),
-        _ => Tensor::cat(taps, 3),
-    }
 }
 
 /// With `stride - 1` zeros after every element of an axis.
