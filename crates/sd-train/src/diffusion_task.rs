@@ -14,6 +14,7 @@ use sd_vae::AutoencoderKL;
 
 use crate::{
     Losses, Share, Task, TrainError,
+    contexts::ContextTable,
     data::Pictures,
     denoising_loss,
     draws::Choices,
@@ -27,6 +28,15 @@ pub enum Latents {
     /// Encoded once: pictures are always framed alike.
     Table(LatentTable),
     /// Encoded anew each time, as random crops and flips want it.
+    Fresh,
+}
+
+/// Where the features of captions come from.
+#[derive(Debug)]
+pub enum Contexts {
+    /// Encoded once, by a text encoder that stays as it is.
+    Table(ContextTable),
+    /// Encoded anew each time, as a text encoder that is trained wants it.
     Fresh,
 }
 
@@ -47,6 +57,8 @@ pub struct DiffusionTask<B: TrainBackend> {
     pub pictures: Pictures,
     /// Where clean latents come from.
     pub latents: Latents,
+    /// Where the features of captions come from. A text encoder that is trained has no use for a table.
+    pub contexts: Contexts,
     /// What is predicted.
     pub objective: Diffusion,
     /// The sampler that shows what it has learned.
@@ -86,34 +98,36 @@ impl<B: TrainBackend> DiffusionTask<B> {
         choices: &mut Choices,
     ) -> Result<Tensor<B, 3>, TrainError> {
         let dropped = choices.each(examples.len(), |choices| choices.chance(self.caption_dropout));
-        let ids: Vec<Vec<u32>> = examples
-            .par_iter()
-            .zip(dropped)
-            .map(|(index, dropped)| match dropped {
-                true => self.ids(""),
-                false => self.ids(self.pictures.folder().caption(*index)),
-            })
-            .collect::<Result<_, _>>()?;
-        let eos = EosToken::Id(self.tokenizer.eos_id());
-        match self.train_text_encoder {
-            true => features(&self.text_encoder, &ids, eos),
-            false => features(&self.text_encoder.valid(), &ids, eos).map(Tensor::from_inner),
+        if let (Contexts::Table(table), false) = (&self.contexts, self.train_text_encoder) {
+            return table.rows(examples, &dropped, &self.device).map(Tensor::from_inner);
         }
-    }
-
-    fn ids(&self, caption: &str) -> Result<Vec<u32>, TrainError> {
-        let encoded = self.tokenizer.encode(caption);
-        encoded.map(|encoded| encoded.ids).map_err(|error| TrainError::part("tokenizer", error))
+        let caption = |(index, dropped): (&usize, bool)| match dropped {
+            true => "",
+            false => self.pictures.folder().caption(*index),
+        };
+        let captions: Vec<&str> = examples.iter().zip(dropped).map(caption).collect();
+        match self.train_text_encoder {
+            true => caption_features(&self.text_encoder, &self.tokenizer, &captions),
+            false => caption_features(&self.text_encoder.valid(), &self.tokenizer, &captions)
+                .map(Tensor::from_inner),
+        }
     }
 }
 
-fn features<B: DiffusionBackend>(
+/// What a text encoder makes of captions, `[batch, tokens, width]`.
+///
+/// # Errors
+/// When the tokenizer or the encoder refuses one.
+pub(crate) fn caption_features<B: DiffusionBackend>(
     model: &ClipTextModel<B>,
-    ids: &[Vec<u32>],
-    eos: EosToken,
+    tokenizer: &ClipTokenizer,
+    captions: &[&str],
 ) -> Result<Tensor<B, 3>, TrainError> {
+    let ids = |caption: &&str| tokenizer.encode(caption).map(|encoded| encoded.ids);
+    let ids: Result<Vec<Vec<u32>>, _> = captions.par_iter().map(ids).collect();
+    let ids = ids.map_err(|error| TrainError::part("tokenizer", error))?;
     let failed = |error| TrainError::part("text_encoder", error);
-    let output = model.forward(ids, eos).map_err(failed)?;
+    let output = model.forward(&ids, EosToken::Id(tokenizer.eos_id())).map_err(failed)?;
     model.features(&output, TextFeatures::LastNormalized, None).map_err(failed)
 }
 

@@ -9,8 +9,8 @@ use sd_vae::AutoencoderKL;
 
 use crate::{BatchRows, Draws, TrainError, data::Pictures};
 
-/// Pictures that are encoded at a time.
-const BATCH: usize = 16;
+/// Pixels of the pictures that are encoded at a time: 16 of 512×512.
+const PIXELS: usize = 1 << 22;
 
 /// What makes one table another: metadata of its file.
 const KEY: &str = "of";
@@ -62,7 +62,9 @@ impl LatentTable {
         let indices: Vec<usize> = (0..pictures.folder().len()).collect();
         // Nothing is chosen: pictures whose framing is random have no table.
         let mut choices = Draws::new(0).choices(0, BatchRows::default());
-        for examples in indices.chunks(BATCH) {
+        let [width, height] = pictures.framing().size.map(|side| side as usize);
+        let batch = (PIXELS / (width * height).max(1)).max(1);
+        for examples in indices.chunks(batch) {
             let images = pictures.batch::<B>(examples, &mut choices, device)?;
             let posterior = vae.encode(images).map_err(|error| TrainError::part("vae", error))?;
             let [_, channels, height, width] = posterior.mean.dims();

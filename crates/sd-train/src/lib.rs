@@ -25,6 +25,7 @@ mod autoencoder_task;
 mod batch_rows;
 #[cfg(feature = "collective")]
 mod collective;
+mod contexts;
 pub mod data;
 mod diffusion;
 mod diffusion_task;
@@ -52,8 +53,9 @@ mod trainer;
 pub use autoencoder::{AutoencoderObjective, AutoencoderTerms};
 pub use autoencoder_task::AutoencoderTask;
 pub use batch_rows::BatchRows;
+pub use contexts::ContextTable;
 pub use diffusion::denoising_loss;
-pub use diffusion_task::{DiffusionTask, Latents};
+pub use diffusion_task::{Contexts, DiffusionTask, Latents};
 pub use draws::{Choices, Draws};
 pub use ema::Ema;
 pub use epochs::Epochs;

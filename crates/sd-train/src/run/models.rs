@@ -6,9 +6,12 @@ use std::{
     path::Path,
 };
 
-use burn::tensor::{
-    DType,
-    backend::{Backend, BackendTypes},
+use burn::{
+    module::AutodiffModule,
+    tensor::{
+        DType,
+        backend::{Backend, BackendTypes},
+    },
 };
 use sd_clip::{ClipTextConfig, ClipTextModel, ClipTokenizer};
 use sd_kernels::{DiffusionBackend, TrainBackend};
@@ -22,8 +25,9 @@ use sd_vae::{AutoencoderKL, AutoencoderKLConfig};
 
 use super::RunFile;
 use crate::{
-    AutoencoderTask, DiffusionTask, LatentTable, Latents, TrainError,
+    AutoencoderTask, ContextTable, Contexts, DiffusionTask, LatentTable, Latents, TrainError,
     data::{ImageFolder, Pictures},
+    diffusion_task::caption_features,
     objective::Diffusion,
 };
 
@@ -64,10 +68,19 @@ pub(super) fn diffusion<B: TrainBackend>(
         true => Latents::Fresh,
         false => Latents::Table(LatentTable::open_or_encode(
             &file.output.join("latents.safetensors"),
-            &key(file)?,
+            &key(file, &["vae"], &format!("{:?}", file.data.framing))?,
             &vae,
             &pictures,
             device,
+        )?),
+    };
+    let contexts = match train_text_encoder {
+        true => Contexts::Fresh,
+        false => Contexts::Table(ContextTable::open_or_encode(
+            &file.output.join("contexts.safetensors"),
+            &key(file, &["text_encoder", "tokenizer"], "")?,
+            pictures.folder(),
+            |captions| caption_features(&text_encoder.valid(), &tokenizer, captions),
         )?),
     };
     Ok(DiffusionTask {
@@ -78,6 +91,7 @@ pub(super) fn diffusion<B: TrainBackend>(
         vae,
         pictures,
         latents,
+        contexts,
         objective,
         scheduler,
         loss: file.diffusion.loss,
@@ -150,17 +164,20 @@ fn text_encoder<B: DiffusionBackend>(
     }
 }
 
-/// What the table of latents is of: the autoencoder's files, the list of pictures, and their framing.
-fn key(file: &RunFile) -> Result<String, TrainError> {
+/// What a table is of: the files of some parts of the model, the list of pictures, and whatever else decides.
+fn key(file: &RunFile, parts: &[&str], more: &str) -> Result<String, TrainError> {
     let mut hasher = DefaultHasher::new();
-    let vae = file.model.join("vae");
-    let entries = fs::read_dir(&vae).map_err(TrainError::io("read", &vae))?;
-    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut paths = Vec::new();
+    for part in parts {
+        let directory = file.model.join(part);
+        let entries = fs::read_dir(&directory).map_err(TrainError::io("read", &directory))?;
+        paths.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
     paths.sort();
     paths.push(file.data.folder.join("metadata.jsonl"));
     for path in paths.iter().filter(|path| path.is_file()) {
         hasher.write(&fs::read(path).map_err(TrainError::io("read", path))?);
     }
-    hasher.write(format!("{:?}", file.data.framing).as_bytes());
+    hasher.write(more.as_bytes());
     Ok(format!("{:016x}", hasher.finish()))
 }

@@ -7,13 +7,14 @@ use burn::{
     tensor::{DType, Tensor, backend::Backend},
 };
 use image::RgbImage;
+use sd_clip::{EosToken, TextFeatures};
 use sd_nn::checkpoint::{
     FileDtype, Parameters, SafetensorsFile, TensorToSave, WeightSource, save_file,
 };
 use sd_schedulers::SchedulerConfig;
 use sd_train::{
-    AutoencoderObjective, AutoencoderTask, Decay, DiffusionTask, LatentTable, Latents, Losses,
-    Share, Task, TrainError, TrainOptions, Trainer,
+    AutoencoderObjective, AutoencoderTask, ContextTable, Contexts, Decay, DiffusionTask,
+    LatentTable, Latents, Losses, Share, Task, TrainError, TrainOptions, Trainer,
     data::{Framing, ImageFolder, Pictures},
     objective::{Diffusion, DiffusionOptions, Loss},
 };
@@ -77,6 +78,7 @@ fn diffusion(directory: &Path, train_text_encoder: bool) -> DiffusionTask<B> {
         vae,
         pictures,
         latents: Latents::Table(table),
+        contexts: Contexts::Fresh,
         objective: Diffusion::new(schedule, training.prediction_type, DiffusionOptions::default())
             .unwrap(),
         scheduler: SchedulerConfig::new("DDIMScheduler"),
@@ -209,6 +211,32 @@ fn a_broken_state_leaves_the_run_as_it_was() {
         let [before, after] = ["before.safetensors", "after.safetensors"]
             .map(|name| std::fs::read(path(name)).unwrap());
         assert!(before == after, "{gone}");
+    }
+}
+
+/// Captions that were encoded once give the losses of captions that are encoded anew.
+#[test]
+fn a_frozen_text_encoder_is_asked_once() {
+    use burn::module::AutodiffModule;
+    let directory = tempfile::tempdir().unwrap();
+    folder(directory.path());
+    let run = |contexts: Contexts| {
+        let mut task = diffusion(directory.path(), false);
+        (task.contexts, task.caption_dropout) = (contexts, 0.3);
+        losses(&mut Trainer::new(task, options(4)), 4)
+    };
+    let (tokenizer, text_encoder) = (fixtures::tokenizer(), fixtures::text_encoder().valid());
+    let path = directory.path().join("contexts.safetensors");
+    let table =
+        ContextTable::open_or_encode(&path, "", pictures(directory.path()).folder(), |texts| {
+            let ids: Vec<_> =
+                texts.iter().map(|text| tokenizer.encode(text).unwrap().ids).collect();
+            let output = text_encoder.forward(&ids, EosToken::Id(tokenizer.eos_id())).unwrap();
+            Ok(text_encoder.features(&output, TextFeatures::LastNormalized, None).unwrap())
+        });
+    let (once, anew) = (run(Contexts::Table(table.unwrap())), run(Contexts::Fresh));
+    for (once, anew) in once.iter().zip(&anew) {
+        assert!((once - anew).abs() < 1e-5 * anew, "{once} is not {anew}");
     }
 }
 
