@@ -3,6 +3,8 @@
 
 mod common;
 #[cfg(feature = "ndarray")]
+mod demo;
+#[cfg(feature = "ndarray")]
 mod face;
 mod pipelines;
 mod threads;
