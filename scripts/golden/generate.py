@@ -10,7 +10,7 @@ import time
 import versions
 
 # In this order: later parts read what earlier ones wrote.
-PARTS = ["repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "training"]
+PARTS = ["repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "noise", "training"]
 
 
 def main(chosen: list[str]) -> int:
