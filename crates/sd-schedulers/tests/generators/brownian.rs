@@ -111,8 +111,7 @@ fn what_is_no_interval_of_the_tree() {
 fn any_generator_can_draw() {
     let draw = |kind: GeneratorKind| {
         let initial = kind.seeded(1);
-        let mut noise =
-            BrownianNoise::new(initial, [0.1, 1.0], &[1, 2]).unwrap().generator(kind);
+        let mut noise = BrownianNoise::new(initial, [0.1, 1.0], &[1, 2]).unwrap().generator(kind);
         let mut values = [0.0; 8];
         noise.fill_between(&mut values, 1.0, 0.5);
         values

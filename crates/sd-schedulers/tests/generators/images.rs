@@ -49,12 +49,16 @@ fn batches_are_those_of_the_web_ui() {
             .noise(GeneratorKind::TorchCpu, case.latents)
             .unwrap();
         for draw in 0..2 {
-            let (found, expected) = (noise.normal(count), numbers(&file, &format!("{name}/{draw}")));
+            let (found, expected) =
+                (noise.normal(count), numbers(&file, &format!("{name}/{draw}")));
             if exact || draw == 1 {
                 assert_eq!(found, expected, "{name}/{draw}");
             }
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{name}/{draw}");
+                assert!(
+                    (found - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+                    "{name}/{draw}"
+                );
             }
         }
     }
@@ -82,10 +86,7 @@ fn batches_that_are_refused() {
         let seeds = one().variation(1, strength);
         assert_eq!(noise(seeds, [4, 8, 8]), NoiseError::Strength { strength });
     }
-    assert!(matches!(
-        noise(one().variation(1, f32::NAN), [4, 8, 8]),
-        NoiseError::Strength { .. }
-    ));
+    assert!(matches!(noise(one().variation(1, f32::NAN), [4, 8, 8]), NoiseError::Strength { .. }));
     assert_eq!(noise(one(), [4, 0, 8]), NoiseError::Shape { shape: [4, 0, 8] });
     let shape = [4, usize::MAX, 8];
     assert_eq!(noise(one().made_at([usize::MAX, 8]), [4, 8, 8]), NoiseError::Shape { shape });

@@ -34,8 +34,8 @@ fn integers(file: &safetensors::SafeTensors<'_>, name: &str) -> Vec<i64> {
 fn crc32(bytes: impl IntoIterator<Item = u8>) -> i64 {
     let step = |crc: u32, _| (crc >> 1) ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
     let table: [u32; 256] = std::array::from_fn(|byte| (0..8).fold(byte as u32, step));
-    let crc = bytes.into_iter().fold(!0, |crc: u32, byte| {
-        (crc >> 8) ^ table[((crc ^ u32::from(byte)) & 0xff) as usize]
-    });
+    let crc = bytes
+        .into_iter()
+        .fold(!0, |crc: u32, byte| (crc >> 8) ^ table[((crc ^ u32::from(byte)) & 0xff) as usize]);
     i64::from(!crc)
 }

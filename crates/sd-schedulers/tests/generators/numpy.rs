@@ -24,7 +24,8 @@ fn generator(name: &str) -> NumpyGenerator {
 fn numbers_are_those_of_random_state_bit_for_bit() {
     let file = fixture("numpy.safetensors");
     let file = SafeTensors::deserialize(&file).unwrap();
-    let seeds: Vec<&str> = file.names().into_iter().filter(|name| !name.ends_with("crc32")).collect();
+    let seeds: Vec<&str> =
+        file.names().into_iter().filter(|name| !name.ends_with("crc32")).collect();
     assert_eq!(seeds.len(), 6);
     for seed in seeds {
         let mut generator = generator(seed);
@@ -48,6 +49,7 @@ fn draws_in_f32_are_those_of_random_state_rounded() {
         .collect();
     let mut generator = generator("42");
     // In odd shares: the second number of a pair waits for the next draw.
-    let drawn: Vec<f32> = [7, 0, 1, 40].into_iter().flat_map(|size| generator.normal(size)).collect();
+    let drawn: Vec<f32> =
+        [7, 0, 1, 40].into_iter().flat_map(|size| generator.normal(size)).collect();
     assert_eq!(drawn, expected);
 }
