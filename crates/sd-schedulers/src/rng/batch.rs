@@ -20,27 +20,16 @@ impl BatchGenerator {
     pub fn seeded(kind: GeneratorKind, seeds: &[u64]) -> Self {
         Self::new(seeds.iter().map(|&seed| kind.seeded(seed)).collect())
     }
-
-    /// Each generator with its share of the numbers.
-    fn shares<'a>(
-        &'a mut self,
-        values: &'a mut [f32],
-    ) -> impl Iterator<Item = (&'a mut [f32], &'a mut Box<dyn NoiseGenerator>)> {
-        let share = values.len().div_ceil(self.generators.len().max(1)).max(1);
-        values.chunks_mut(share).zip(&mut self.generators)
-    }
 }
 
 impl NoiseGenerator for BatchGenerator {
     /// Fills `values`, whose length is a multiple of the number of generators; of any other length, the last images get
     /// fewer numbers. Without generators nothing is filled.
     fn fill(&mut self, values: &mut [f32]) {
-        self.shares(values).for_each(|(values, generator)| generator.fill(values));
-    }
-
-    fn fill_between(&mut self, values: &mut [f32], from: f64, to: f64) {
-        self.shares(values)
-            .for_each(|(values, generator)| generator.fill_between(values, from, to));
+        let image = values.len().div_ceil(self.generators.len().max(1)).max(1);
+        for (values, generator) in values.chunks_mut(image).zip(&mut self.generators) {
+            generator.fill(values);
+        }
     }
 }
 

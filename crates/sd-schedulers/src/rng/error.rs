@@ -27,6 +27,14 @@ pub enum NoiseError {
     /// No seed was given.
     #[error("expected at least one seed, found none")]
     NoSeeds,
+    /// Numbers that cannot be shared evenly among the images.
+    #[error("expected as many numbers for each of {images} images, found {count} for all")]
+    Share {
+        /// The numbers for all images.
+        count: usize,
+        /// The images.
+        images: usize,
+    },
     /// A share of variation that is none.
     #[error("expected a variation strength between 0 and 1, found {strength}")]
     Strength {

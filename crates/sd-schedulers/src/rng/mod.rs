@@ -8,9 +8,9 @@
 //! | [`NvGenerator`] | the web UI with the source "NV" |
 //! | [`BatchGenerator`] | diffusers with a list of generators |
 //! | [`ImageNoise`] | the web UI for a batch: variations, seeds of another size, the delta of the eta noise seed |
-//! | [`BrownianNoise`] | k-diffusion's `BrownianTreeNoiseSampler`: the noise of a step depends on its interval alone |
-//!
-//! The first four are chosen by name with [`GeneratorKind`]; the others are made of any of them.
+//! //!
+//! The first four are chosen by name with [`GeneratorKind`]; the others are made of any of them, and so is
+//! [`BrownianNoise`], the noise of k-diffusion's `BrownianTreeNoiseSampler`, which depends on the interval of a step alone.
 
 mod batch;
 mod brownian;
@@ -47,14 +47,6 @@ pub use torch_cuda::TorchCudaGenerator;
 pub trait NoiseGenerator: fmt::Debug + Send {
     /// Fills `values` by one draw.
     fn fill(&mut self, values: &mut [f32]);
-
-    /// Fills `values` by one draw for the step from the noise level `from` to the level `to` (in sigmas).
-    ///
-    /// Most generators do not look at the levels; with a [`BrownianNoise`], the noise is that of the interval.
-    fn fill_between(&mut self, values: &mut [f32], from: f64, to: f64) {
-        let _ = (from, to);
-        self.fill(values);
-    }
 
     /// One draw of `count` numbers.
     fn normal(&mut self, count: usize) -> Vec<f32> {

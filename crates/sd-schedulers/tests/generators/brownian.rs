@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
 use sd_schedulers::{
-    BatchGenerator, GeneratorKind, NoiseGenerator,
+    GeneratorKind,
     rng::{BrownianNoise, BrownianTree, NoiseError},
 };
 use serde::Deserialize;
@@ -19,18 +19,11 @@ struct Case {
 }
 
 fn sampler(case: &Case) -> BrownianNoise {
-    let initial = Box::new(BatchGenerator::seeded(GeneratorKind::TorchCpu, &case.seeds));
-    let noise = BrownianNoise::new(initial, case.sigmas, &case.seeds).unwrap();
+    let noise = BrownianNoise::new(case.sigmas, case.shape.iter().product(), &case.seeds).unwrap();
     match case.transform.as_deref() {
         Some("-ln") => noise.transform(|sigma| f64::from(-(sigma as f32).ln())).unwrap(),
         _ => noise,
     }
-}
-
-fn step(noise: &mut BrownianNoise, case: &Case, [from, to]: [f64; 2]) -> Vec<f32> {
-    let mut values = vec![f32::NAN; case.shape.iter().product()];
-    noise.fill_between(&mut values, from, to);
-    values
 }
 
 #[test]
@@ -40,16 +33,15 @@ fn steps_are_those_of_torchsde_bit_for_bit() {
     let file = SafeTensors::deserialize(&file).unwrap();
     assert_eq!(cases.len(), 5);
     for (name, case) in cases {
-        let mut noise = sampler(&case);
-        let steps: Vec<f32> =
-            case.steps.iter().flat_map(|&ends| step(&mut noise, &case, ends)).collect();
-        assert_eq!(steps, numbers(&file, &name), "{name}");
+        let (noise, expected) = (sampler(&case), numbers(&file, &name));
+        let steps = case.steps.iter().zip(expected.chunks(case.shape.iter().product()));
+        for (&[from, to], expected) in steps.clone() {
+            assert_eq!(noise.noise(from, to), expected, "{name}");
+        }
         // Nor do they depend on what was asked for before.
-        for (&ends, expected) in
-            case.steps.iter().zip(steps.chunks(case.shape.iter().product())).rev()
-        {
-            assert_eq!(step(&mut noise, &case, ends), expected, "{name}");
-            assert_eq!(step(&mut sampler(&case), &case, ends), expected, "{name}");
+        for (&[from, to], expected) in steps.rev() {
+            assert_eq!(noise.noise(from, to), expected, "{name}");
+            assert_eq!(sampler(&case).noise(from, to), expected, "{name}");
         }
     }
 }
@@ -84,37 +76,33 @@ fn increments_are_those_of_a_brownian_motion() {
 }
 
 #[test]
-fn what_is_no_interval_of_the_tree() {
-    let generator = || Box::new(BatchGenerator::seeded(GeneratorKind::Nv, &[0]));
-    let error = BrownianNoise::new(generator(), [0.1, 1.0], &[]).unwrap_err();
-    assert_eq!(error, NoiseError::NoSeeds);
-    let error = BrownianNoise::new(generator(), [1.0, 0.1], &[0]);
-    assert!(error.is_ok(), "k-diffusion takes them in any order");
-    assert!(matches!(
-        BrownianNoise::new(generator(), [1.0, 1.0], &[0]),
-        Err(NoiseError::Range { .. })
-    ));
-    let logarithm = BrownianNoise::new(generator(), [0.0, 1.0], &[0]).unwrap().transform(f64::ln);
+fn noise_that_is_refused() {
+    let noise = |sigmas, count, seeds: &[u64]| BrownianNoise::new(sigmas, count, seeds);
+    assert_eq!(noise([0.1, 1.0], 4, &[]).unwrap_err(), NoiseError::NoSeeds);
+    let error = noise([0.1, 1.0], 4, &[1, 2, 3]).unwrap_err();
+    assert_eq!(error, NoiseError::Share { count: 4, images: 3 });
+    for sigmas in [[1.0, 1.0], [f64::NAN, 1.0], [0.1, f64::INFINITY], [1.0, 1.0 + 1e-9]] {
+        assert!(matches!(noise(sigmas, 4, &[0]), Err(NoiseError::Range { .. })));
+    }
+    let logarithm = noise([0.0, 1.0], 4, &[0]).unwrap().transform(f64::ln);
     assert!(matches!(logarithm, Err(NoiseError::Range { .. })));
+}
 
-    let mut noise = BrownianNoise::new(generator(), [0.1, 1.0], &[0]).unwrap();
-    let mut values = [f32::NAN; 4];
-    noise.fill_between(&mut values, 0.5, 0.5);
-    assert_eq!(values, [0.0; 4]);
-    noise.fill_between(&mut values, 2.0, 1.5);
-    assert_eq!(values, [0.0; 4]);
-    noise.fill_between(&mut values, f64::NAN, 0.5);
-    noise.fill_between(&mut [], 1.0, 0.5);
+#[test]
+fn steps_without_a_length_or_outside() {
+    // In any order, as in k-diffusion.
+    let noise = BrownianNoise::new([1.0, 0.1], 4, &[0]).unwrap();
+    assert_eq!(noise.noise(0.5, 0.5), [0.0; 4]);
+    assert_eq!(noise.noise(2.0, 1.5), [0.0; 4]);
+    assert_eq!(noise.noise(f64::NAN, 0.5).len(), 4);
+    assert!(BrownianNoise::new([0.1, 1.0], 0, &[0]).unwrap().noise(1.0, 0.5).is_empty());
 }
 
 #[test]
 fn any_generator_can_draw() {
     let draw = |kind: GeneratorKind| {
-        let initial = kind.seeded(1);
-        let mut noise = BrownianNoise::new(initial, [0.1, 1.0], &[1, 2]).unwrap().generator(kind);
-        let mut values = [0.0; 8];
-        noise.fill_between(&mut values, 1.0, 0.5);
-        values
+        let noise = BrownianNoise::new([0.1, 1.0], 8, &[1, 2]).unwrap().generator(kind);
+        noise.noise(1.0, 0.5)
     };
     let drawn = GeneratorKind::all().map(draw);
     for (index, values) in drawn.iter().enumerate() {
