@@ -1,7 +1,8 @@
 """Noise of other sources than torch's CPU generator: NumPy, torchsde's Brownian tree, the web UI's batches.
 
 `noise/numpy`: `SEED` holds the first f64 numbers of `RandomState(SEED)` (words joined by `-` for a list of them),
-`SEED/crc32` the checksum of the first 10000. `noise/brownian`: what diffusers' `BrownianTreeNoiseSampler` gives for the
+`SEED/crc32` the checksum of the first 10000. `noise/nv`: two draws
+of the web UI's source "NV" for each seed (`modules/rng_philox.py`, stated anew). `noise/brownian`: what diffusers' `BrownianTreeNoiseSampler` gives for the
 steps of each case in `brownian.json`, one row for each. `noise/images`: batches by the rules of the web UI's
 `modules/rng.py`, stated anew below, for the cases in `images.json`; draw 0 and draw 1. `torch_cuda` is written by
 `noise_cuda.py`, where there is a GPU.
@@ -17,6 +18,9 @@ from common import save_json, save_tensors
 NUMPY_SEEDS = ([0], [42], [2**32 - 1], [7, 1], [1, 2, 3], list(range(700)))
 NUMPY_KEPT = 48
 NUMPY_COUNTED = 10_000
+
+NV_SEEDS = (0, 42, 2**32 + 1, 2**64 - 1)
+NV_SIZE = 300
 
 # Sigmas of SD; a size under 16 goes through another path of torch's generator. One seed draws for the whole batch.
 SIGMAS = [14.6146, 7.4921, 3.0183, 1.0, 0.4, 0.0291675]
@@ -52,6 +56,29 @@ def numpy_draws() -> dict[str, torch.Tensor]:
         tensors[name] = torch.from_numpy(values[:NUMPY_KEPT].copy())
         tensors[f"{name}/crc32"] = torch.tensor([zlib.crc32(values.tobytes())])
     return tensors
+
+
+def philox(counter: list[np.ndarray], key: list[int]) -> list[np.ndarray]:
+    """Ten rounds of Philox 4x32, on words held in 64 bits."""
+    low = np.uint64(2**32 - 1)
+    for passed in range(10):
+        keys = [np.uint64((word + passed * step) % 2**32) for word, step in zip(key, (0x9E3779B9, 0xBB67AE85))]
+        products = [counter[0] * np.uint64(0xD2511F53), counter[2] * np.uint64(0xCD9E8D57)]
+        high = [product >> np.uint64(32) for product in products]
+        counter = [high[1] ^ counter[1] ^ keys[0], products[1] & low, high[0] ^ counter[3] ^ keys[1], products[0] & low]
+    return counter
+
+
+def nv_draws(seed: int) -> torch.Tensor:
+    """Two draws: Box and Muller in f64 over constants that were rounded to f32."""
+    step, turn_step = (np.float32(2.3283064e-10).astype(float), np.float32(2.3283064e-10 * 6.2831855).astype(float))
+    index, zero = np.arange(NV_SIZE, dtype=np.uint64), np.zeros(NV_SIZE, dtype=np.uint64)
+    draws = []
+    for draw in range(2):
+        words = philox([zero + np.uint64(draw), zero, index, zero], [seed % 2**32, seed >> 32])
+        uniform, angle = words[0] * step + step / 2, words[1] * turn_step + turn_step / 2
+        draws.append((np.sqrt(-2.0 * np.log(uniform)) * np.sin(angle)).astype(np.float32))
+    return torch.from_numpy(np.stack(draws))
 
 
 def brownian(case: dict) -> torch.Tensor:
@@ -112,6 +139,7 @@ def images(case: dict) -> dict[str, torch.Tensor]:
 def write() -> None:
     """Writes `noise`, but for what needs a GPU."""
     save_tensors("noise/numpy.safetensors", numpy_draws())
+    save_tensors("noise/nv.safetensors", {str(seed): nv_draws(seed) for seed in NV_SEEDS})
     save_json("noise/brownian.json", CASES)
     save_tensors("noise/brownian.safetensors", {name: brownian(case) for name, case in CASES.items()})
     save_json("noise/images.json", IMAGES)

@@ -1,6 +1,6 @@
 //! Box and Muller's transformation as cuRAND's device code computes it (`_curand_box_muller` of `curand_normal.h`).
 
-use std::f32::consts::TAU;
+use std::f32::consts::{LN_2, TAU};
 
 /// 2^-32.
 const STEP: f32 = 1.0 / (1u64 << 32) as f32;
@@ -16,8 +16,26 @@ pub(crate) fn box_muller(x: u32, y: u32) -> [f32; 2] {
     [radius * sin + 0.0, radius * cos + 0.0]
 }
 
+/// The device's `logf`, of a positive normal number.
 fn ln(x: f32) -> f32 {
-    libm::log(f64::from(x)) as f32
+    /// Of ln(1 + m) / m from the highest power on, but for the leading 1.
+    const SERIES: [f32; 9] = [
+        -0.13018857,
+        0.1408461,
+        -0.12148628,
+        0.1398061,
+        -0.16684236,
+        0.200123,
+        -0.24999669,
+        0.33333182,
+        -0.5,
+    ];
+    // x = (1 + m) * 2^exponent with 1 + m within [2/3, 4/3)
+    let bits = x.to_bits() as i32;
+    let exponent = (bits - (2.0f32 / 3.0).to_bits() as i32) >> 23;
+    let m = f32::from_bits((bits - (exponent << 23)) as u32) - 1.0;
+    let series = SERIES.into_iter().reduce(|sum, next| sum.mul_add(m, next)).unwrap_or(0.0) * m;
+    (exponent as f32).mul_add(LN_2, series.mul_add(m, m))
 }
 
 fn sin_cos(x: f32) -> (f32, f32) {

@@ -12,7 +12,7 @@ use super::{NoiseGenerator, philox::curand_words};
 ///
 /// ```
 /// use sd_schedulers::{NoiseGenerator, rng::NvGenerator};
-/// assert_eq!(NvGenerator::new(0).normal(3), [-0.92466259, -0.42534415, -2.6438457]);
+/// assert_eq!(NvGenerator::new(0).normal(3), [-0.9246624, -0.42534396, -2.6438458]);
 /// ```
 #[derive(Debug, Clone)]
 pub struct NvGenerator {

@@ -7,6 +7,7 @@
 mod brownian;
 mod images;
 mod numpy;
+mod nv;
 mod properties;
 mod torch_cuda;
 
