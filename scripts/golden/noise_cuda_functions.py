@@ -5,9 +5,10 @@
 `__sinf` is a table with quadratic interpolation inside the chip, whose values no document gives; the constants of
 `crates/sd-schedulers/src/rng/cuda_functions.rs` were fitted to this dump. It is no fixture (some megabytes).
 
-`quarter.safetensors`: `sin` and `cos` at k / 2^22 from 0 to just above pi / 2, as zlib-compressed second differences of the
-bits (i32) of the results. `points.safetensors`: windows of consecutive floats and random arguments with the raw results.
-`kernel.sass`: the machine code of `curand_normal4` for some generations, where nvcc is installed.
+In `functions.safetensors`: `quarter/sin` and `quarter/cos` at k / 2^23 from 0 to just above pi / 2, as zlib-compressed
+second differences of the bits (i32) of the results; `angle` with `sin` and `cos`, `fraction` with `log` and `sqrt`: windows of
+consecutive floats and random arguments with the raw results. `kernel.sass`: the machine code of `curand_normal4` for some
+generations, where nvcc is installed.
 """
 
 import argparse
@@ -22,9 +23,9 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-STEP = 2.0**-22
+STEP = 2.0**-23
 COUNT = int((math.pi / 2 + 0.01) / STEP)
-WINDOW = 4096
+WINDOW = 2048
 SOURCE = """
 #include <curand_kernel.h>
 extern "C" __global__ void draw(unsigned long long seed, unsigned long long offset, float4* out) {
@@ -77,7 +78,7 @@ def windows(starts: np.ndarray) -> np.ndarray:
 def angles(rng: np.random.Generator) -> np.ndarray:
     """Windows all over (0, 2 pi), and angles as `curand_normal4` makes them."""
     scale = np.float32(2 * math.pi / 2**32)
-    random = rng.integers(0, 2**32, 2**18, dtype=np.uint64).astype(np.float32)
+    random = rng.integers(0, 2**32, 2**17, dtype=np.uint64).astype(np.float32)
     random = (random.astype(np.float64) * np.float64(scale) + np.float64(scale / 2)).astype(np.float32)
     starts = np.concatenate([rng.uniform(0, 2 * math.pi, 64), 2.0 ** -np.arange(0, 33, 2), np.arange(1, 5) * math.pi / 2 - 2e-4])
     return np.concatenate([windows(starts), random])
@@ -85,9 +86,9 @@ def angles(rng: np.random.Generator) -> np.ndarray:
 
 def fractions(rng: np.random.Generator) -> np.ndarray:
     """Numbers in (0, 1]: random ones, and windows near 0, 2/3 and 1."""
-    random = rng.integers(0, 2**32, 2**18, dtype=np.uint64).astype(np.float32)
+    random = rng.integers(0, 2**32, 2**17, dtype=np.uint64).astype(np.float32)
     random = (random.astype(np.float64) * 2.0**-32 + 2.0**-33).astype(np.float32)
-    edge = np.float32(1.0) - np.arange(0, 65536, dtype=np.float32) * np.float32(2.0**-24)
+    edge = np.float32(1.0) - np.arange(0, 2**15, dtype=np.float32) * np.float32(2.0**-24)
     return np.concatenate([random, edge, windows(np.array([2.0**-33, 2.0**-20, 0.01, 0.3, 0.6665, 0.7]))])
 
 
@@ -117,15 +118,15 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     device = functions()
     grid = torch.arange(COUNT, dtype=torch.float32, device="cuda") * STEP
-    save_file({name: compressed(device[name](grid)) for name in ("sin", "cos")}, folder / "quarter.safetensors")
+    dump = {f"quarter/{name}": compressed(device[name](grid)) for name in ("sin", "cos")}
     rng = np.random.Generator(np.random.PCG64(1))
     angle, fraction = angles(rng), fractions(rng)
     on_device = torch.from_numpy(angle).cuda()
-    points = {"angle": angle, "fraction": fraction}
-    points |= {name: device[name](on_device).cpu().numpy() for name in ("sin", "cos")}
-    points["log"] = device["log"](torch.from_numpy(fraction).cuda()).cpu().numpy()
-    points["sqrt"] = device["sqrt"](torch.from_numpy(fraction).cuda()).cpu().numpy()
-    save_file(points, folder / "points.safetensors")
+    dump |= {"angle": angle, "fraction": fraction}
+    dump |= {name: device[name](on_device).cpu().numpy() for name in ("sin", "cos")}
+    dump["log"] = device["log"](torch.from_numpy(fraction).cuda()).cpu().numpy()
+    dump["sqrt"] = device["sqrt"](torch.from_numpy(fraction).cuda()).cpu().numpy()
+    save_file(dump, folder / "functions.safetensors")
     machine_code(folder)
     for path in sorted(folder.iterdir()):
         print(path.name, path.stat().st_size)
