@@ -2,18 +2,21 @@
 
 use std::f32::consts::{LN_2, TAU};
 
+use super::cuda_sine as sine;
+
 /// 2^-32.
 const STEP: f32 = 1.0 / (1u64 << 32) as f32;
 
-/// Two normal numbers of two words.
-pub(crate) fn box_muller(x: u32, y: u32) -> [f32; 2] {
+/// One of the four normal numbers of four words: the sine or the cosine of the first two, then those of the others.
+pub(crate) fn normal(words: [u32; 4], lane: usize) -> f32 {
+    let [x, y] = if lane < 2 { [words[0], words[1]] } else { [words[2], words[3]] };
     // Both in the middle of their step, so that the first is never 0; the compiler fuses each product with its sum.
     let uniform = (x as f32).mul_add(STEP, STEP / 2.0);
     let angle = (y as f32).mul_add(STEP * TAU, STEP * TAU / 2.0);
     let radius = (-2.0 * ln(uniform)).sqrt();
-    let (sin, cos) = sin_cos(angle);
+    let quarters = if lane.is_multiple_of(2) { 0 } else { 1 };
     // "+ mean", which turns -0 into 0
-    [radius * sin + 0.0, radius * cos + 0.0]
+    radius * sine::sine(angle, quarters) + 0.0
 }
 
 /// The device's `logf`, of a positive normal number.
@@ -36,9 +39,4 @@ fn ln(x: f32) -> f32 {
     let m = f32::from_bits((bits - (exponent << 23)) as u32) - 1.0;
     let series = SERIES.into_iter().reduce(|sum, next| sum.mul_add(m, next)).unwrap_or(0.0) * m;
     (exponent as f32).mul_add(LN_2, series.mul_add(m, m))
-}
-
-fn sin_cos(x: f32) -> (f32, f32) {
-    let (sin, cos) = libm::sincos(f64::from(x));
-    (sin as f32, cos as f32)
 }

@@ -16,6 +16,7 @@ mod batch;
 mod brownian;
 mod cuda_device;
 mod cuda_functions;
+mod cuda_sine;
 mod error;
 mod images;
 mod kind;

@@ -1,6 +1,6 @@
 //! PyTorch's CUDA generator (`aten/src/ATen/native/cuda/DistributionTemplates.h`, cuRAND's `curand_normal4`).
 
-use super::{CudaDevice, NoiseGenerator, cuda_functions::box_muller, philox::curand_words};
+use super::{CudaDevice, NoiseGenerator, cuda_functions::normal, philox::curand_words};
 
 /// Numbers that a thread makes at once.
 const UNROLL: usize = 4;
@@ -47,14 +47,6 @@ impl TorchCudaGenerator {
     pub fn offset(&self) -> u64 {
         self.block.wrapping_mul(4)
     }
-
-    /// Four numbers of a thread.
-    fn four(&self, thread: u64, block: u64) -> [f32; UNROLL] {
-        let words = curand_words(self.seed, thread, block);
-        let [first, second] = box_muller(words[0], words[1]);
-        let [third, fourth] = box_muller(words[2], words[3]);
-        [first, second, third, fourth]
-    }
 }
 
 impl NoiseGenerator for TorchCudaGenerator {
@@ -66,9 +58,9 @@ impl NoiseGenerator for TorchCudaGenerator {
         // In a pass, thread t makes the numbers t, t + threads, t + 2 threads and t + 3 threads.
         for pass in values.chunks_mut(threads * UNROLL) {
             for thread in 0..threads.min(pass.len()) {
-                let four = self.four(thread as u64, self.block);
-                for (value, made) in pass[thread..].iter_mut().step_by(threads).zip(four) {
-                    *value = made;
+                let words = curand_words(self.seed, thread as u64, self.block);
+                for (lane, value) in pass[thread..].iter_mut().step_by(threads).enumerate() {
+                    *value = normal(words, lane);
                 }
             }
             self.block = self.block.wrapping_add(1);
