@@ -2,7 +2,8 @@
 
     python scripts/golden/noise_cuda.py --out tests/fixtures/noise/torch_cuda.safetensors
 
-Run by hand where there is a GPU (torch, numpy and safetensors are all it needs), therefore no part of `generate.py`.
+Run by hand where there is a GPU (torch, numpy and safetensors are all it needs, and whatever version of torch is there:
+the metadata name it), therefore no part of `generate.py`.
 
 `SEED/SIZE` holds one draw of a fresh generator; a long one is a sample: its first 32 numbers, then every
 max(1, SIZE // 256)-th from 0, then its last 32. `SEED/SIZE/crc32` is the checksum of the whole draw's bytes,

@@ -37,6 +37,9 @@ fn ln(x: f32) -> f32 {
     let bits = x.to_bits() as i32;
     let exponent = (bits - (2.0f32 / 3.0).to_bits() as i32) >> 23;
     let m = f32::from_bits((bits - (exponent << 23)) as u32) - 1.0;
-    let series = SERIES.into_iter().reduce(|sum, next| sum.mul_add(m, next)).unwrap_or(0.0) * m;
-    (exponent as f32).mul_add(LN_2, series.mul_add(m, m))
+    let mut series = 0.0f32;
+    for coefficient in SERIES {
+        series = series.mul_add(m, coefficient);
+    }
+    (exponent as f32).mul_add(LN_2, (series * m).mul_add(m, m))
 }
