@@ -10,7 +10,10 @@ import time
 import versions
 
 # In this order: later parts read what earlier ones wrote.
-PARTS = ["repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "training", "demo"]
+PARTS = [
+    *("repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "noise", "training"),
+    "demo",
+]
 
 
 def main(chosen: list[str]) -> int:

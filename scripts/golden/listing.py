@@ -58,6 +58,8 @@ NOTES = {
     "`bpe_simple_vocab_16e6` (MIT licence).",
     "schedulers": "Trajectories of single samplers over a model that is a formula (`offset` in `model.safetensors`), and "
     "draws of torch's CPU generator; how the numbers lie in the files is said on top of `scripts/golden/schedulers.py`.",
+    "noise": "Draws of other generators than torch's on the CPU, explained on top of `scripts/golden/noise.py` and (what was "
+    "drawn on a GPU) `scripts/golden/noise_cuda.py`.",
     "tokenizer_": "Reference ids of a tokenizer; the fields are explained in the file itself.",
 }
 

@@ -15,6 +15,7 @@ PINNED = {
     "accelerate": "1.15.0",
     "numpy": "2.4.6",
     "huggingface_hub": "2.4.0",
+    "torchsde": "0.2.6",
     # Only its vocabulary file is read (installed without its dependencies, never imported).
     "open_clip_torch": "3.3.0",
 }

@@ -113,7 +113,9 @@ pub use machine::Progress;
 pub use names::UnknownName;
 pub use plan::{MAX_STEPS, Plan, PlanRequest};
 pub use program::{Evaluation, Limit, Program, Solver, Stage, Update};
-pub use rng::{BatchGenerator, GeneratorKind, NoiseGenerator, TorchCpuGenerator};
+pub use rng::{
+    BatchGenerator, GeneratorKind, NoiseGenerator, TorchCpuGenerator, TorchCudaGenerator,
+};
 pub use run::{ModelInput, Run, add_noise, normal};
 pub use schedule::{NoiseLevel, PredictionType, TimestepSpacing};
 

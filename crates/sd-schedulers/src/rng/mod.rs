@@ -1,14 +1,46 @@
 //! Noise, drawn on the host so that it is the same on every backend.
+//!
+//! | generator | draws what is drawn by |
+//! |---|---|
+//! | [`TorchCpuGenerator`] | `torch.randn(…, device="cpu")` |
+//! | [`TorchCudaGenerator`] | `torch.randn(…, device="cuda")`, of the card that [`CudaDevice`] tells |
+//! | [`NumpyGenerator`] | `numpy.random.RandomState(seed).randn(…)` |
+//! | [`NvGenerator`] | the web UI with the source "NV" |
+//! | [`BatchGenerator`] | diffusers with a list of generators |
+//! | [`ImageNoise`] | the web UI for a batch: variations, seeds of another size, the delta of the eta noise seed |
+//! //!
+//! The first four are chosen by name with [`GeneratorKind`]; the others are made of any of them, and so is
+//! [`BrownianNoise`], the noise of k-diffusion's `BrownianTreeNoiseSampler`, which depends on the interval of a step alone.
 
+mod batch;
+mod brownian;
+mod cuda_device;
+mod cuda_functions;
+mod cuda_sine;
+mod error;
+mod images;
+mod kind;
 mod mt19937;
+mod numpy;
+mod nv;
+mod philox;
 mod polynomials;
+mod seed_sequence;
 mod torch_cpu;
+mod torch_cuda;
 
 use std::fmt;
 
+pub use batch::BatchGenerator;
+pub use brownian::{BrownianNoise, BrownianTree};
+pub use cuda_device::CudaDevice;
+pub use error::NoiseError;
+pub use images::{ImageNoise, ImageSeeds};
+pub use kind::GeneratorKind;
+pub use numpy::NumpyGenerator;
+pub use nv::NvGenerator;
 pub use torch_cpu::TorchCpuGenerator;
-
-use crate::names::named_enum;
+pub use torch_cuda::TorchCudaGenerator;
 
 /// A stream of unit-variance Gaussian noise.
 ///
@@ -22,86 +54,5 @@ pub trait NoiseGenerator: fmt::Debug + Send {
         let mut values = vec![0.0; count];
         self.fill(&mut values);
         values
-    }
-}
-
-named_enum! {
-    /// The generators by name.
-    pub enum GeneratorKind ("noise generator") {
-        /// PyTorch's on the CPU: [`TorchCpuGenerator`].
-        TorchCpu = "torch-cpu",
-    }
-}
-
-impl GeneratorKind {
-    /// A generator with this seed.
-    pub fn seeded(self, seed: u64) -> Box<dyn NoiseGenerator> {
-        match self {
-            Self::TorchCpu => Box::new(TorchCpuGenerator::new(seed)),
-        }
-    }
-}
-
-/// One generator per image of a batch, so that each image can be made again alone.
-///
-/// A draw is split evenly among them in the order of the batch, as diffusers does with a list of generators.
-#[derive(Debug)]
-pub struct BatchGenerator {
-    generators: Vec<Box<dyn NoiseGenerator>>,
-}
-
-impl BatchGenerator {
-    /// A generator of these, one per image.
-    pub fn new(generators: Vec<Box<dyn NoiseGenerator>>) -> Self {
-        Self { generators }
-    }
-
-    /// One generator of a kind per seed.
-    pub fn seeded(kind: GeneratorKind, seeds: &[u64]) -> Self {
-        Self::new(seeds.iter().map(|&seed| kind.seeded(seed)).collect())
-    }
-}
-
-impl NoiseGenerator for BatchGenerator {
-    /// Fills `values`, whose length is a multiple of the number of generators; of any other length, the last images get
-    /// fewer numbers. Without generators nothing is filled.
-    fn fill(&mut self, values: &mut [f32]) {
-        let image = values.len().div_ceil(self.generators.len().max(1)).max(1);
-        for (values, generator) in values.chunks_mut(image).zip(&mut self.generators) {
-            generator.fill(values);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_its_images_one_after_the_other() {
-        let mut batch = BatchGenerator::seeded(GeneratorKind::TorchCpu, &[3, 4]);
-        let mut alone = [TorchCpuGenerator::new(3), TorchCpuGenerator::new(4)];
-        for _ in 0..2 {
-            let expected: Vec<f32> =
-                alone.iter_mut().flat_map(|generator| generator.normal(20)).collect();
-            assert_eq!(batch.normal(40), expected);
-        }
-        assert!(batch.normal(0).is_empty());
-    }
-
-    #[test]
-    fn generators_have_names() {
-        assert_eq!("torch-cpu".parse(), Ok(GeneratorKind::TorchCpu));
-        assert!(
-            "torch-tpu"
-                .parse::<GeneratorKind>()
-                .unwrap_err()
-                .to_string()
-                .contains("did you mean `torch-cpu`?")
-        );
-        assert_eq!(
-            GeneratorKind::TorchCpu.seeded(1).normal(3),
-            TorchCpuGenerator::new(1).normal(3)
-        );
     }
 }
