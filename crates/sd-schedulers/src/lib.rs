@@ -94,28 +94,34 @@ mod combination;
 mod config;
 mod error;
 mod host;
+mod interval;
 mod kind;
 mod machine;
 mod names;
 mod plan;
 mod program;
+mod request;
 pub mod rng;
 mod run;
 pub mod samplers;
 pub mod schedule;
+mod state;
 
 pub use combination::{Combination, Term, Value};
 pub use config::{SchedulerConfig, TrainingConfig};
 pub use error::{ConfigError, PlanError, RunError};
 pub use host::HostRun;
-pub use kind::{SchedulerKind, from_json};
+pub use interval::IntervalNoise;
+pub use kind::{Sampler, SchedulerKind, from_json};
 pub use machine::Progress;
 pub use names::UnknownName;
-pub use plan::{MAX_STEPS, Plan, PlanRequest};
+pub use plan::Plan;
 pub use program::{Evaluation, Limit, Program, Solver, Stage, Update};
+pub use request::{CustomSchedule, MAX_STEPS, PlanRequest};
 pub use rng::{BatchGenerator, GeneratorKind, NoiseGenerator, TorchCpuGenerator};
 pub use run::{ModelInput, Run, add_noise, normal};
-pub use schedule::{NoiseLevel, PredictionType, TimestepSpacing};
+pub use schedule::{NoiseLevel, PredictionType, SigmaSchedule, TimestepSpacing};
+pub use state::RunState;
 
 /// A sampler with its configuration: an immutable value that plans any number of runs.
 pub trait Scheduler: std::fmt::Debug + Send + Sync {

@@ -1,0 +1,293 @@
+//! The timesteps and noise levels of samplers in terms of log-SNRs: latents whose variance stays 1, or flow matching's.
+
+use crate::{
+    combination::{Combination, Value},
+    config::{Fields, TrainingConfig},
+    error::{ConfigError, PlanError},
+    plan::Plan,
+    program::{Limit, Stage},
+    request::{CustomSchedule, PlanRequest},
+    samplers::{DIFFUSION, refuse_zero_snr, sigmas_at, thresholding},
+    schedule::{
+        BetaSchedule, FinalSigmas, NoiseLevel, NoiseSchedule, PredictionType, SigmaRule,
+        SigmaSchedule, Spacing, TimestepSpacing, flow, linspace, log_sigmas_of, timestep_of_sigma,
+        trailing,
+    },
+};
+
+/// The classes, which differ in small ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::samplers) enum Family {
+    Multistep,
+    Singlestep,
+    Deis,
+    UniPc,
+    SaSolver,
+}
+
+/// `use_flow_sigmas` and what belongs to it.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    shift: f64,
+    is_dynamic: bool,
+    time_shift: flow::TimeShiftType,
+    terminal: Option<f64>,
+}
+
+/// How levels are placed, and what the model predicts.
+#[derive(Debug, Clone)]
+pub(in crate::samplers) struct LogSnrLadder {
+    pub(in crate::samplers) prediction: PredictionType,
+    pub(in crate::samplers) limit: Limit,
+    pub(in crate::samplers) final_sigmas: FinalSigmas,
+    family: Family,
+    schedule: NoiseSchedule,
+    beta_schedule: BetaSchedule,
+    spacing: Spacing,
+    rule: SigmaRule,
+    flow: Option<Flow>,
+    lambda_min_clipped: f64,
+}
+
+/// The steps of a run.
+#[derive(Debug, Clone)]
+pub(in crate::samplers) struct Rungs {
+    /// One for each step.
+    pub(in crate::samplers) timesteps: Vec<f64>,
+    /// One for each step, and that of the result.
+    pub(in crate::samplers) levels: Vec<NoiseLevel>,
+}
+
+impl Rungs {
+    /// Log-SNR (of amplitudes) at a place.
+    pub(in crate::samplers) fn lambda(&self, place: usize) -> f64 {
+        -self.levels[place].sigma().ln()
+    }
+}
+
+impl LogSnrLadder {
+    pub(in crate::samplers) fn read(
+        fields: Fields<'_>,
+        family: Family,
+    ) -> Result<Self, ConfigError> {
+        if !matches!(family, Family::Multistep | Family::UniPc) {
+            refuse_zero_snr(fields)?;
+        }
+        fields.refuse_switch("use_lu_lambdas")?;
+        let training = TrainingConfig::read(fields)?;
+        let rule = SigmaRule::read(fields)?;
+        let flow = read_flow(fields)?;
+        let predictions: &[PredictionType] = match flow {
+            None => DIFFUSION,
+            Some(_) => {
+                &[PredictionType::FlowPrediction, PredictionType::Epsilon, PredictionType::Sample]
+            }
+        };
+        if let (Some(schedule), true) = (rule.schedule, flow.is_some() && family != Family::UniPc) {
+            return Err(fields.unsupported("use_flow_sigmas", format!("true with {schedule}")));
+        }
+        let has_final_sigmas = !matches!(family, Family::Deis | Family::SaSolver);
+        let has_clipping =
+            matches!(family, Family::Multistep | Family::Singlestep | Family::SaSolver);
+        let spacing = match family {
+            Family::Singlestep => Spacing { kind: TimestepSpacing::Linspace, steps_offset: 0 },
+            _ => Spacing::read(fields, TimestepSpacing::Linspace)?,
+        };
+        let final_sigmas = match has_final_sigmas {
+            true => fields.name("final_sigmas_type", FinalSigmas::Zero)?,
+            false => FinalSigmas::SigmaMin,
+        };
+        let lambda_min_clipped = match has_clipping {
+            true => fields.number("lambda_min_clipped", f64::NEG_INFINITY)?,
+            false => f64::NEG_INFINITY,
+        };
+        Ok(Self {
+            prediction: training.predicts_one_of(fields, predictions)?,
+            limit: thresholding(fields)?.unwrap_or_default(),
+            final_sigmas,
+            family,
+            schedule: training.schedule()?.with_finite_sigmas(),
+            beta_schedule: training.beta_schedule,
+            spacing,
+            rule,
+            flow,
+            lambda_min_clipped,
+        })
+    }
+
+    /// The steps of a whole run.
+    pub(in crate::samplers) fn rungs(&self, request: &PlanRequest) -> Result<Rungs, PlanError> {
+        let training = self.schedule.sigmas();
+        let wants_mu = self.flow.is_some_and(|flow| flow.is_dynamic);
+        if wants_mu != request.mu.is_some() {
+            return Err(PlanError::DynamicShift);
+        }
+        let (timesteps, mut sigmas) = match (&request.custom, self.flow) {
+            (Some(CustomSchedule::Sigmas(sigmas)), flow) => {
+                let timesteps = self.timesteps_of(&sigmas[..request.steps], flow.is_some());
+                let levels = sigmas.iter().map(|&sigma| self.level(sigma)).collect();
+                return Ok(Rungs { timesteps, levels });
+            }
+            (Some(custom), Some(_)) => {
+                let rule = "flow sigmas".to_string();
+                return Err(PlanError::CustomAndRule { what: custom.what(), rule });
+            }
+            (Some(CustomSchedule::Timesteps(timesteps)), None) => {
+                if let Some(schedule) = self.rule.schedule {
+                    let rule = format!("the sigma schedule {schedule}");
+                    return Err(PlanError::CustomAndRule { what: "timesteps", rule });
+                }
+                let whole: Vec<f64> = timesteps.iter().map(|value| value.trunc()).collect();
+                (whole.clone(), sigmas_at(&training, &whole))
+            }
+            (None, flow) => self.placed(request, &training, flow)?,
+        };
+        sigmas.push(self.final_sigma(&sigmas));
+        let levels = sigmas.into_iter().map(|sigma| self.level(sigma)).collect();
+        Ok(Rungs { timesteps, levels })
+    }
+
+    fn placed(
+        &self,
+        request: &PlanRequest,
+        training: &[f64],
+        flow: Option<Flow>,
+    ) -> Result<(Vec<f64>, Vec<f64>), PlanError> {
+        let count = request.steps;
+        let most = training.last().copied().unwrap_or_default();
+        let ends = (self.schedule.sigma_min(), most);
+        if let Some(mut sigmas) = self.rule.sigmas(count, ends, training) {
+            if flow.is_some() {
+                sigmas.iter_mut().for_each(|sigma| *sigma /= *sigma + 1.0);
+            }
+            return Ok((self.timesteps_of(&sigmas, flow.is_some()), sigmas));
+        }
+        if let Some(flow) = flow {
+            let sigmas = self.flow_sigmas(flow, count, request.mu);
+            return Ok((self.timesteps_of(&sigmas, true), sigmas));
+        }
+        self.spacing.check_steps(training.len(), count)?;
+        let timesteps = self.spaced(training, count);
+        let sigmas = sigmas_at(training, &timesteps);
+        Ok((timesteps, sigmas))
+    }
+
+    /// One more timestep than steps is spaced and the last left out, unlike in the samplers of k-diffusion.
+    fn spaced(&self, training: &[f64], steps: usize) -> Vec<f64> {
+        let clipped = training.iter().filter(|sigma| -sigma.ln() < self.lambda_min_clipped).count();
+        let last = (training.len() - clipped).max(1);
+        match self.spacing.kind {
+            TimestepSpacing::Linspace => {
+                let spaced = linspace(0.0, last as f64 - 1.0, steps + 1);
+                spaced.into_iter().skip(1).rev().map(f64::round_ties_even).collect()
+            }
+            TimestepSpacing::Leading => {
+                let (ratio, offset) = (last / (steps + 1), self.spacing.steps_offset);
+                (1..=steps).rev().map(|index| (index * ratio + offset) as f64).collect()
+            }
+            TimestepSpacing::Trailing => {
+                trailing(last as f64, training.len() as f64 / steps as f64, steps)
+            }
+        }
+    }
+
+    /// Levels of flow matching, which two of diffusers' classes place in two ways.
+    fn flow_sigmas(&self, flow: Flow, count: usize, mu: Option<f64>) -> Vec<f64> {
+        let lowest = 1.0 / self.schedule.num_train_timesteps() as f64;
+        let even = linspace(1.0, lowest, count + 1);
+        let shift = |sigma: f64| match mu {
+            Some(mu) => flow.time_shift.shifted(sigma, mu),
+            None => flow::shifted(sigma, flow.shift),
+        };
+        if self.family != Family::UniPc {
+            return even.into_iter().skip(1).rev().map(|alpha| shift(1.0 - alpha)).collect();
+        }
+        let mut sigmas: Vec<f64> = even.into_iter().take(count).map(shift).collect();
+        if let Some(terminal) = flow.terminal {
+            flow::stretched_to_terminal(&mut sigmas, terminal);
+        }
+        if let Some(first) = sigmas.first_mut().filter(|first| (**first - 1.0).abs() < 1e-6) {
+            *first -= 1e-6; // without any signal the log-SNR is infinite
+        }
+        sigmas
+    }
+
+    /// The whole timesteps at sigmas: rounded by Karras' rule and those of this crate, else cut off, as in diffusers.
+    fn timesteps_of(&self, sigmas: &[f64], is_flow: bool) -> Vec<f64> {
+        if is_flow {
+            let count = self.schedule.num_train_timesteps() as f64;
+            return sigmas.iter().map(|sigma| (sigma * count).trunc()).collect();
+        }
+        let cut = match self.rule.schedule {
+            Some(SigmaSchedule::Exponential | SigmaSchedule::Beta) => true,
+            _ => {
+                self.family == Family::Multistep
+                    && self.beta_schedule == BetaSchedule::SquaredCosCapV2
+            }
+        };
+        let log_sigmas = log_sigmas_of(&self.schedule.sigmas());
+        let timesteps = sigmas.iter().map(|&sigma| timestep_of_sigma(sigma, &log_sigmas));
+        timesteps.map(|value| if cut { value.trunc() } else { value.round_ties_even() }).collect()
+    }
+
+    /// The sigma of the result: the least of training, or (in some classes, by some rules) the last one again.
+    fn final_sigma(&self, sigmas: &[f64]) -> f64 {
+        let repeats = !matches!(self.family, Family::Multistep | Family::Singlestep)
+            && (self.rule.schedule.is_some() || self.flow.is_some());
+        match (self.final_sigmas, sigmas.last()) {
+            (FinalSigmas::Zero, _) => 0.0,
+            (FinalSigmas::SigmaMin, Some(&last)) if repeats => last,
+            (FinalSigmas::SigmaMin, _) => self.schedule.sigma_min(),
+        }
+    }
+
+    fn level(&self, sigma: f64) -> NoiseLevel {
+        match self.flow {
+            Some(_) => NoiseLevel::flow(sigma),
+            None => NoiseLevel::variance_preserving_sigma(sigma),
+        }
+    }
+
+    /// An evaluation at a place of the ladder; models of this kind take the latents as they are.
+    pub(in crate::samplers) fn stage(&self, rungs: &Rungs, place: usize) -> Stage {
+        let stage = Stage::new(rungs.timesteps[place], rungs.levels[place], self.prediction);
+        stage.input_scale(1.0).limit(self.limit)
+    }
+
+    /// The predicted noise, which follows from the clean latents if they are bounded.
+    pub(in crate::samplers) fn noise(&self, level: NoiseLevel) -> Combination {
+        match self.limit {
+            Limit::None => level.epsilon(self.prediction),
+            _ => (1.0 / level.noise) * (1.0 * Value::Sample - level.signal * Value::Denoised),
+        }
+    }
+
+    /// A plan of one evaluation a step. Trailing timesteps under a clipped lambda can be fewer than the steps asked for.
+    pub(in crate::samplers) fn plan(
+        &self,
+        request: &PlanRequest,
+        rungs: &Rungs,
+        stage: impl FnMut(usize) -> Stage,
+    ) -> Result<Plan, PlanError> {
+        let steps = rungs.timesteps.len();
+        let request = PlanRequest { steps, custom: None, ..request.clone() };
+        request.validate()?;
+        let stages = (request.begin..steps).map(stage).collect();
+        Plan::from_stages(&request, stages, rungs.levels[steps])
+    }
+}
+
+fn read_flow(fields: Fields<'_>) -> Result<Option<Flow>, ConfigError> {
+    let is_dynamic = fields.switch("use_dynamic_shifting")?;
+    if !fields.switch("use_flow_sigmas")? {
+        let needs_it = [("use_dynamic_shifting", is_dynamic)];
+        let wrong = needs_it.into_iter().find(|(_, is_set)| *is_set);
+        return wrong.map_or(Ok(None), |(key, _)| Err(fields.unsupported(key, true)));
+    }
+    Ok(Some(Flow {
+        shift: fields.number_from("flow_shift", 1.0, f64::MIN_POSITIVE)?,
+        is_dynamic,
+        time_shift: fields.name("time_shift_type", flow::TimeShiftType::Exponential)?,
+        terminal: fields.optional_number_above("shift_terminal", 0.0)?,
+    }))
+}
