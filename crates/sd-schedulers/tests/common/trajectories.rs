@@ -17,6 +17,43 @@ const SEED: u64 = 7;
 /// Of a whole trajectory.
 const TOLERANCE: f64 = 1e-5;
 
+const DIFFUSERS: &str = "diffusers";
+const FORMULAS: &str = "formulas in f64";
+
+/// The files of references, and what they were made with.
+pub(crate) const FILES: &[(&str, &str)] = &[
+    ("ddim", DIFFUSERS),
+    ("ddim_inverse", DIFFUSERS),
+    ("ddpm", DIFFUSERS),
+    ("pndm", DIFFUSERS),
+    ("ipndm", DIFFUSERS),
+    ("lms", DIFFUSERS),
+    ("lms_begin", FORMULAS),
+    ("euler", DIFFUSERS),
+    ("euler_ancestral", DIFFUSERS),
+    ("heun", DIFFUSERS),
+    ("dpm2", DIFFUSERS),
+    ("dpm2_ancestral", DIFFUSERS),
+    ("dpm_multistep", DIFFUSERS),
+    ("dpm_singlestep", DIFFUSERS),
+    ("dpm_sde", DIFFUSERS),
+    ("deis", DIFFUSERS),
+    ("unipc", DIFFUSERS),
+    ("sa_solver", DIFFUSERS),
+    ("lcm", DIFFUSERS),
+    ("tcd", DIFFUSERS),
+    ("edm_euler", DIFFUSERS),
+    ("edm_dpm", DIFFUSERS),
+    ("flow_euler", DIFFUSERS),
+    ("flow_heun", DIFFUSERS),
+    ("flow_lcm", DIFFUSERS),
+    ("restart", FORMULAS),
+    ("dpm_2s_ancestral", FORMULAS),
+    ("dpm_3m_sde", FORMULAS),
+    ("euler_cfg", FORMULAS),
+    ("dpm_2m_cfg", FORMULAS),
+];
+
 #[derive(serde::Deserialize)]
 struct File {
     class: String,
@@ -185,10 +222,8 @@ pub(crate) fn check(name: &str) -> Table {
     let count = cases.len();
     for (case, config, reference) in cases {
         for (names, key) in named.iter_mut().zip(["prediction_type", "timestep_spacing"]) {
-            let text = config.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
-            if !names.contains(&text) {
-                names.push(text);
-            }
+            let text = config.get(key).and_then(Value::as_str).map(str::to_string);
+            names.extend(text.filter(|text| !names.contains(text)));
         }
         let label = format!("{name} {:?}, {config:?}", case.request());
         let scheduler = config.build().unwrap_or_else(|error| panic!("{label}: {error}"));
