@@ -115,6 +115,8 @@ def restart_steps(sigmas, steps, times):
         if times and i + 1 == low:
             high = int(np.argmin(np.abs(np.array(sigmas) - 2.0)))
             again = _karras(sigmas[low], sigmas[high], steps + 1)
+            # To the last bit, or rounding would make a restart of its own.
+            again[0], again[-1] = sigmas[high], sigmas[low]
             pairs += list(zip(again[:-1], again[1:])) * times
     return pairs
 

@@ -223,6 +223,7 @@ def own_cases(name: str) -> list[dict]:
             case(10, algorithm_type="dpmsolver", batch=2, **end, **THRESHOLD),
             *(case(10, algorithm_type="sde-dpmsolver", solver_type=kind, **end) for kind in ("midpoint", "heun")),
             *(case(10, lambda_min_clipped=-2.0, timestep_spacing=spacing) for spacing in SPACINGS),
+            *(case(10, use_lu_lambdas=True, prediction_type=kind) for kind in PREDICTIONS),
             *(case(10, flow_shift=shift, **FLOW) for shift in (1.0, 3.0)),
             case(10, mu=0.8, use_dynamic_shifting=True, **FLOW),
             case(10, solver_order=3, begin=2, **{**FLOW, "prediction_type": "epsilon"}),

@@ -12,15 +12,13 @@ import inspect
 import zlib
 
 import diffusers
-import numpy as np
 import torch
 
-import k_samplers
-from common import randn, relative_error, save_json, save_tensors
+from common import relative_error, save_json, save_tensors
+from k_trajectories import reference_trajectory
 from scheduler_cases import SAMPLERS, SD, cases
+from scheduler_model import CHANNELS, SEED, model, offset, set_timesteps
 
-SEED = 7
-CHANNELS = (1, 2, 3)
 DEFAULTS = {"eta": 0.0, "begin": 0, "batch": 1, "config": {}, "sigmas": 0}
 
 # A reference that is itself further from exact arithmetic proves little; samplers in terms of sigmas lose digits in f32 at
@@ -33,17 +31,6 @@ GENERATOR_SEEDS = (0, 42, 2**32 + 1, 2**64 - 1)
 GENERATOR_SIZES = (1, 15, 16, 17, 31, 64, 4 * 64 * 64)
 # Short and long draws in turn: the second number of a pair waits for the next short draw.
 GENERATOR_SEQUENCE = (3, 20, 1, 5, 16, 15, 33, 1)
-
-
-def offset(batch: int) -> torch.Tensor:
-    """What makes the model more than a multiple of its input."""
-    return randn("schedulers/offset", 2, *CHANNELS)[:batch]
-
-
-def model(inputs: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """Depends on input and timestep and is no multiple of the input."""
-    factor = torch.cos(torch.as_tensor(timestep).double() / 100).to(inputs.dtype)
-    return 0.3 * inputs * factor + 0.5 * offset(inputs.shape[0]).to(inputs.dtype)
 
 
 def begin_at(scheduler, begin: int) -> torch.Tensor:
@@ -105,21 +92,6 @@ def steps_in_f32(scheduler):
     yield torch.float32
 
 
-def set_timesteps(scheduler, one: dict) -> None:
-    """By the number of steps, or what the case has instead."""
-    request = {}
-    if "timesteps" in one:
-        request["timesteps"] = one["timesteps"]
-    elif "sigmas" in one:
-        # Those of flow matching leave out the last, which is 0.
-        request["sigmas"] = one["sigmas"][: -1 if "FlowMatch" in type(scheduler).__name__ else None]
-    else:
-        request["num_inference_steps"] = one["steps"]
-    if "mu" in one:
-        request["mu"] = one["mu"]
-    scheduler.set_timesteps(**request)
-
-
 def mixed(scheduler, clean: torch.Tensor, noise: torch.Tensor, begin: int, timesteps: torch.Tensor) -> torch.Tensor:
     """The latents that an image-to-image run begins with."""
     first = timesteps[:1].repeat(clean.shape[0])
@@ -165,64 +137,6 @@ def trajectory(cls, config: dict, one: dict, arithmetic=steps_in_f32) -> dict:
     return {
         "timesteps": timesteps.float(),
         "sigmas": sigmas.float(),
-        "init_noise_sigma": init_noise_sigma.reshape(1),
-        "latents": torch.stack(latents),
-    }
-
-
-def denoiser(scheduler, prediction: str):
-    """The model of this file as k-diffusion calls one, and the timesteps that it is told."""
-    alphas_cumprod = scheduler.alphas_cumprod
-    log_sigmas = np.log(np.array(((1 - alphas_cumprod) / alphas_cumprod) ** 0.5))
-    told = []
-    own = dict(zip(scheduler.sigmas.double().tolist(), scheduler.timesteps.tolist()))
-
-    def clean(x: torch.Tensor, sigma: float, output: torch.Tensor) -> torch.Tensor:
-        if prediction == "epsilon":
-            return x - sigma * output
-        if prediction == "v_prediction":
-            return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1) ** 0.5
-        return output
-
-    def denoise(x: torch.Tensor, sigma: float, between: bool = False):
-        timestep = None if between else own.get(float(sigma))
-        if timestep is None:
-            timestep = float(scheduler._sigma_to_t(np.array(sigma), log_sigmas))
-        told.append(timestep)
-        output = model(x / (sigma**2 + 1) ** 0.5, torch.tensor(timestep))
-        # Without guidance the model says something else.
-        return clean(x, sigma, output), clean(x, sigma, 0.8 * output + 0.05)
-
-    return denoise, told
-
-
-def reference_trajectory(name: str, config: dict, one: dict) -> dict:
-    """A case of a sampler that is written out in `k_samplers.py`, in f64 over the sigmas of diffusers' Euler."""
-    scheduler = diffusers.EulerDiscreteScheduler(**config)
-    steps = one["steps"]
-    rounds = (0, 0)
-    if name == "RestartScheduler":
-        rounds = (steps // 4, 2) if steps >= 36 else (9, 1) if steps >= 20 else (0, 0)
-    set_timesteps(scheduler, {**one, "steps": steps - rounds[0] * rounds[1]})
-    init_noise_sigma = torch.as_tensor(scheduler.init_noise_sigma, dtype=torch.float32)
-    sigmas = scheduler.sigmas.double().tolist()
-    if name == "RestartScheduler":
-        sigmas = k_samplers.restart_steps(sigmas, *rounds)
-    sigmas = sigmas[one["begin"] :]
-    generator = torch.Generator("cpu").manual_seed(SEED)
-    shape = (one["batch"], *CHANNELS)
-    draw = lambda: torch.randn(shape, generator=generator).double()
-    if one["begin"]:
-        first = sigmas[0][0] if name == "RestartScheduler" else sigmas[0]
-        x = draw()
-        x = x + first * draw()
-    else:
-        x = draw() * init_noise_sigma.double()
-    denoise, told = denoiser(scheduler, config.get("prediction_type", "epsilon"))
-    latents = list(k_samplers.SAMPLERS[name](denoise, x, sigmas, draw))
-    return {
-        "timesteps": torch.tensor(told),
-        "sigmas": torch.zeros(0),
         "init_noise_sigma": init_noise_sigma.reshape(1),
         "latents": torch.stack(latents),
     }

@@ -9,7 +9,6 @@
 
 #[path = "../../sd-train/src/run/curve/canvas.rs"]
 mod canvas;
-#[allow(dead_code)]
 #[path = "../tests/common/mod.rs"]
 mod common;
 

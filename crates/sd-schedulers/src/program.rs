@@ -115,9 +115,11 @@ impl Stage {
         self
     }
 
-    /// Says over which sigmas the noise of this update is that of a Brownian motion.
+    /// Says over which sigmas the noise of this update is that of a Brownian motion. A step of no length, or down to zero,
+    /// adds none, and has no interval.
     pub fn noise_between(mut self, sigma: f64, sigma_next: f64) -> Self {
-        self.update.interval = Some((sigma, sigma_next));
+        let is_step = 0.0 < sigma_next && sigma_next < sigma;
+        self.update.interval = is_step.then_some((sigma, sigma_next));
         self
     }
 

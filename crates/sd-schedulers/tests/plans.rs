@@ -122,6 +122,34 @@ fn draws_of_noise() {
     }
 }
 
+// the web interface's rule, and rules of one's own: noise is drawn once for each round
+#[test]
+fn restarts_go_back_as_often_as_they_say() {
+    let draws = |steps: usize, list: Option<Vec<f64>>| {
+        let config = SchedulerConfig::new("RestartScheduler").with("beta_end", 0.012);
+        let config = list.map_or(config.clone(), |list| config.with("restart_list", list));
+        let plan = config.build()?.plan(&PlanRequest::new(steps)).unwrap();
+        let rises = plan.sigmas().windows(2).filter(|pair| pair[1] > pair[0]).count();
+        let mut run = HostRun::new(&plan, vec![1.0]);
+        let mut counter = Counter::default();
+        while let Some((input, _)) = run.evaluation() {
+            run.advance(input, &mut counter).unwrap();
+        }
+        assert_eq!((run.index(), rises), (steps, counter.0));
+        Ok::<_, sd_schedulers::ConfigError>(counter.0)
+    };
+    for (steps, expected) in [(1, 0), (19, 0), (20, 1), (35, 1), (36, 2), (100, 2)] {
+        assert_eq!(draws(steps, None), Ok(expected), "{steps}");
+    }
+    assert_eq!(draws(36, Some(vec![])), Ok(0));
+    assert_eq!(draws(36, Some(vec![0.3, 3.0, 4.0, 3.0, 0.1, 1.0, 2.0, 2.0])), Ok(5));
+    // more than there are steps
+    assert_eq!(draws(10, Some(vec![0.3, 3.0, 4.0, 3.0])), Ok(0));
+    for wrong in [vec![1.0], vec![3.0, 0.3, 4.0, 3.0], vec![0.3, 3.0, 0.0, 1.0]] {
+        assert!(draws(36, Some(wrong)).is_err());
+    }
+}
+
 // With all noise fresh and no signal left at the first step, only rounding keeps the direction from being zero.
 #[test]
 fn ddim_with_fresh_noise_only_works_at_any_number_of_steps() {

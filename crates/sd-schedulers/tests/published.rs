@@ -86,6 +86,7 @@ fn dpm_multistep() {
     mean(json!({}), 0.3301);
     mean(json!({"prediction_type": "v_prediction"}), 0.2251);
     mean(json!({"prediction_type": "v_prediction", "use_karras_sigmas": true}), 0.2096);
+    mean(json!({"prediction_type": "v_prediction", "use_lu_lambdas": true}), 0.1554);
 }
 
 #[test]

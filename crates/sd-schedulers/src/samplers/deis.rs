@@ -1,10 +1,10 @@
 //! DEIS: "Fast Sampling of Diffusion Models with Exponential Integrator", <https://arxiv.org/abs/2204.13902>, multistep
-//! with polynomials in the logarithm of rho (the noise-to-signal ratio).
+//! with polynomials in the logarithm of rho (the noise-to-signal ratio), section 3.3.
 
 use super::{
     Configured, Method,
-    dpm::{Family, LogSnrLadder, OrderRule, Rungs},
-    exponential,
+    dpm::{Family, LogSnrLadder, OrderRule},
+    exponential::{Integrand, adams},
 };
 use crate::{
     SchedulerConfig,
@@ -42,27 +42,6 @@ fn check_names(fields: Fields<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-impl DeisMethod {
-    fn step(&self, rungs: &Rungs, index: usize, order: usize) -> crate::Combination {
-        let (from, to) = (rungs.levels[index], rungs.levels[index + 1]);
-        let noise = self.ladder.noise(from);
-        let mut next = (to.signal / from.signal) * Sample;
-        if order == 1 {
-            return next + (to.noise - to.signal * from.sigma()) * noise;
-        }
-        // In terms of u = ln(rho) from the end of the step: an integral of polynomials times e^u.
-        let end = -rungs.lambda(index + 1);
-        let nodes: Vec<f64> = (0..order).map(|back| -rungs.lambda(index - back) - end).collect();
-        let weights = exponential::weights(&nodes, 1.0, -nodes[0]);
-        let front = to.signal * to.sigma();
-        next = next + (front * weights[0]) * noise;
-        for back in 1..order {
-            next = next + (front * weights[back]) * Stored(HISTORY[back - 1]);
-        }
-        next
-    }
-}
-
 impl Method for DeisMethod {
     fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
         let fields = config.fields();
@@ -78,11 +57,18 @@ impl Method for DeisMethod {
             let made = index - request.begin;
             let to = rungs.levels[index + 1];
             let order = self.orders.order(index, steps, made, to.noise == 0.0);
-            let noise = self.ladder.noise(rungs.levels[index]);
+            let from = rungs.levels[index];
+            let noise = self.ladder.noise(from);
+            let nodes: Vec<usize> = (0..order).map(|back| index - back).collect();
+            let weights = adams(&rungs, index, &nodes, Integrand::Noise { tau: 0.0 });
+            let mut next = (to.signal / from.signal) * Sample + weights[0] * noise.clone();
+            for (weight, slot) in weights[1..].iter().zip(HISTORY) {
+                next = next + *weight * Stored(slot);
+            }
             self.ladder
                 .stage(&rungs, index)
                 .remember(&HISTORY[..self.orders.most - 1], made, noise)
-                .next(self.step(&rungs, index, order))
+                .next(next)
                 .finish_step()
         })
     }

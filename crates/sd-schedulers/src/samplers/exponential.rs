@@ -1,4 +1,45 @@
-//! Integrals of polynomials against exponentials, which the exponential integrators are made of.
+//! Exponential integrators of Adams' kind: the polynomial through values at some places is integrated against the
+//! exponential of the log-SNR, exactly.
+
+use super::dpm::Rungs;
+
+/// What is taken as a polynomial, in the equation with noise of strength `tau` (0 for the probability flow).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Integrand {
+    /// The predicted clean latents.
+    Clean {
+        /// Strength of the noise.
+        tau: f64,
+    },
+    /// The predicted noise.
+    Noise {
+        /// Strength of the noise.
+        tau: f64,
+    },
+}
+
+/// The weights of the values at the places `nodes`, in the step from `place` to the next one.
+pub(super) fn adams(
+    rungs: &Rungs,
+    place: usize,
+    nodes: &[usize],
+    integrand: Integrand,
+) -> Vec<f64> {
+    let (from, to) = (rungs.levels[place], rungs.levels[place + 1]);
+    let end = rungs.lambda(place + 1);
+    let (front, rate) = match integrand {
+        Integrand::Clean { tau } => ((1.0 + tau * tau) * to.signal, 1.0 + tau * tau),
+        // Finite down to zero noise.
+        Integrand::Noise { tau } if nodes.len() == 1 => {
+            return vec![(1.0 + tau * tau) * (to.noise - to.signal * from.sigma())];
+        }
+        Integrand::Noise { tau } => (-(1.0 + tau * tau) * to.noise, -1.0),
+    };
+    // Everything relative to the end of the step, so that nothing large cancels.
+    let nodes: Vec<f64> = nodes.iter().map(|&node| rungs.lambda(node) - end).collect();
+    let weights = weights(&nodes, rate, end - rungs.lambda(place));
+    weights.into_iter().map(|weight| front * weight).collect()
+}
 
 /// Coefficients (of rising powers) of the polynomial that is 1 at one node and 0 at the others.
 pub(super) fn lagrange(nodes: &[f64], one: usize) -> Vec<f64> {

@@ -99,7 +99,9 @@ fn with_rounds(sigmas: &[f64], rounds: &[Round]) -> Vec<(f64, f64)> {
         for round in rounds.iter().filter(|round| nearest(round.low) == index + 1) {
             let (low, high) = (sigmas[index + 1], sigmas[nearest(round.high)]);
             if high > low {
-                let again = karras_sigmas(low, high, round.steps + 1, 7.0);
+                // The ends to the last bit, or rounding would make a restart of its own.
+                let mut again = karras_sigmas(low, high, round.steps + 1, 7.0);
+                (again[0], again[round.steps]) = (high, low);
                 for _ in 0..round.times {
                     steps.extend(again.windows(2).map(|pair| (pair[0], pair[1])));
                 }

@@ -4,7 +4,7 @@
 use super::{
     Configured, Method,
     dpm::{Family, LogSnrLadder, Rungs},
-    exponential,
+    exponential::{Integrand, adams, weights},
 };
 use crate::{
     SchedulerConfig,
@@ -61,27 +61,25 @@ struct Step<'a> {
 impl Step<'_> {
     /// Weights of the values at the nodes.
     fn weights(&self) -> Vec<f64> {
-        let (end, start) = (self.rungs.lambda(self.place + 1), self.rungs.lambda(self.place));
-        let h = end - start;
-        let to = self.rungs.levels[self.place + 1];
-        let strength = 1.0 + self.tau * self.tau;
-        // Everything relative to the end of the step, so that nothing large cancels.
-        let nodes: Vec<f64> =
-            self.nodes.iter().map(|&node| self.rungs.lambda(node) - end).collect();
-        let (front, rate) = match self.algorithm {
-            SaAlgorithm::Data => (strength * to.signal, strength),
-            SaAlgorithm::Noise => (-strength * to.noise, -1.0),
+        let integrand = match self.algorithm {
+            SaAlgorithm::Data => Integrand::Clean { tau: self.tau },
+            SaAlgorithm::Noise => Integrand::Noise { tau: self.tau },
         };
-        let mut weights = exponential::weights(&nodes, rate, h);
-        if self.algorithm == SaAlgorithm::Data && nodes.len() == 2 {
-            // diffusers' form of the second order: exact in another sense, and of the same order.
-            // h² / 2 - (strength h - 1 + e^(-strength h)) / strength²
-            let rest = exponential::weights(&[0.0], strength, h)[0];
-            let change = (h * h / 2.0 - (h - rest) / strength) / (nodes[0] - nodes[1]);
-            weights[0] += change;
-            weights[1] -= change;
+        let mut found = adams(self.rungs, self.place, &self.nodes, integrand);
+        if self.algorithm == SaAlgorithm::Data && self.nodes.len() == 2 {
+            // diffusers' form of the second order, which differs in terms beyond it: instead of the exact
+            // (strength h - 1 + e^(-strength h)) / strength² it takes h² / 2.
+            let lambda = |place: usize| self.rungs.lambda(place);
+            let strength = 1.0 + self.tau * self.tau;
+            let h = lambda(self.place + 1) - lambda(self.place);
+            let exact = (h - weights(&[0.0], strength, h)[0]) / strength;
+            let change =
+                strength * self.rungs.levels[self.place + 1].signal * (h * h / 2.0 - exact)
+                    / (lambda(self.nodes[0]) - lambda(self.nodes[1]));
+            found[0] += change;
+            found[1] -= change;
         }
-        weights.into_iter().map(|weight| front * weight).collect()
+        found
     }
 
     fn next(&self, start: Combination, noise: Combination, values: &[Combination]) -> Combination {

@@ -4,6 +4,7 @@
 use super::{
     Configured, Method,
     dpm::{Family, LogSnrLadder, Rungs},
+    exponential::{Integrand, adams},
 };
 use crate::{
     SchedulerConfig,
@@ -52,109 +53,42 @@ pub struct UniPcMethod {
 struct Step<'a> {
     rungs: &'a Rungs,
     place: usize,
-    order: usize,
+    /// Places of the values: that where the step begins, those before it, and for the corrector first of all its end.
+    nodes: Vec<usize>,
+    integrand: Integrand,
     form: UniPcForm,
-    predict_x0: bool,
-}
-
-/// The numbers of a step.
-struct Numbers {
-    h: f64,
-    /// Of the latents.
-    sample: f64,
-    /// Of the integral.
-    front: f64,
-    b_h: f64,
-    /// `b` of the linear system.
-    right: Vec<f64>,
-    /// Places of the earlier values, in steps.
-    ratios: Vec<f64>,
 }
 
 impl Step<'_> {
-    fn ends(&self) -> (NoiseLevel, NoiseLevel) {
-        (self.rungs.levels[self.place], self.rungs.levels[self.place + 1])
-    }
-
-    fn numbers(&self) -> Numbers {
-        let (from, to) = self.ends();
-        let h = self.rungs.lambda(self.place + 1) - self.rungs.lambda(self.place);
-        let (hh, sample, front) = match self.predict_x0 {
-            true => (-h, to.noise / from.noise, to.signal),
-            false => (h, to.signal / from.signal, to.noise),
-        };
+    /// The next latents, by the values at the nodes.
+    ///
+    /// The paper's linear system has one solution, which integrates the polynomial through the values; for two values it takes
+    /// another, simpler one, in which `B(h)` matters.
+    fn next(&self, start: Combination, values: &[Combination]) -> Combination {
+        let (from, to) = (self.rungs.levels[self.place], self.rungs.levels[self.place + 1]);
+        let is_clean = matches!(self.integrand, Integrand::Clean { .. });
+        let ratio = if is_clean { to.noise / from.noise } else { to.signal / from.signal };
+        let next = ratio * start;
+        if self.nodes.len() != 2 {
+            let weights = adams(self.rungs, self.place, &self.nodes, self.integrand);
+            return weights
+                .iter()
+                .zip(values)
+                .fold(next, |sum, (weight, value)| sum + *weight * value.clone());
+        }
+        let lambda = |place: usize| self.rungs.lambda(place);
+        let h = lambda(self.place + 1) - lambda(self.place);
+        let (front, hh) = if is_clean { (to.signal, -h) } else { (to.noise, h) };
         let b_h = match self.form {
             UniPcForm::Bh1 => hh,
             UniPcForm::Bh2 => hh.exp_m1(),
         };
-        let (mut phi, mut factorial) = (hh.exp_m1() / hh - 1.0, 1.0);
-        let mut right = Vec::new();
-        for i in 1..=self.order {
-            right.push(phi * factorial / b_h);
-            factorial *= (i + 1) as f64;
-            phi = phi / hh - 1.0 / factorial;
-        }
-        let here = self.rungs.lambda(self.place);
-        let ratio = |back: usize| (self.rungs.lambda(self.place - back) - here) / h;
-        let ratios = (1..self.order).map(ratio).collect();
-        Numbers { h: hh, sample, front, b_h, right, ratios }
+        let here = usize::from(self.nodes[0] != self.place);
+        let r = (lambda(self.nodes[1 - here]) - lambda(self.place)) / h;
+        let slope = (1.0 / r) * (values[1 - here].clone() - values[here].clone());
+        let constant = adams(self.rungs, self.place, &[self.place], self.integrand)[0];
+        next + constant * values[here].clone() - (0.5 * front * b_h) * slope
     }
-
-    /// The next latents by the value at the place, those before it, and, for the corrector, that at the end.
-    fn next(
-        &self,
-        start: Combination,
-        here: &Combination,
-        before: &[Combination],
-        end: Option<Combination>,
-    ) -> Combination {
-        let Numbers { h, sample, front, b_h, right, ratios } = self.numbers();
-        let mut next = sample * start - (front * h.exp_m1()) * here.clone();
-        let unknowns = ratios.len() + usize::from(end.is_some());
-        let rhos = match (unknowns, &end) {
-            (0, _) => Vec::new(),
-            // The paper's choice for the lowest orders; the system would give the same up to the order of the method.
-            (1, _) => vec![0.5],
-            _ => {
-                let places: Vec<f64> = ratios.iter().copied().chain([1.0]).take(unknowns).collect();
-                let rows = (0..unknowns as i32)
-                    .map(|power| places.iter().map(|place| place.powi(power)).collect())
-                    .collect();
-                solve(rows, right[..unknowns].to_vec())
-            }
-        };
-        for ((rho, ratio), earlier) in rhos.iter().zip(&ratios).zip(before) {
-            let slope = (1.0 / ratio) * (earlier.clone() - here.clone());
-            next = next - (front * b_h * rho) * slope;
-        }
-        match (end, rhos.last()) {
-            (Some(end), Some(rho)) => next - (front * b_h * rho) * (end - here.clone()),
-            _ => next,
-        }
-    }
-}
-
-/// Solves a small linear system by elimination with pivots; a singular one gives what is not finite.
-fn solve(mut rows: Vec<Vec<f64>>, mut right: Vec<f64>) -> Vec<f64> {
-    let size = right.len();
-    for column in 0..size {
-        let pivot = (column..size)
-            .max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()))
-            .unwrap_or(column);
-        rows.swap(column, pivot);
-        right.swap(column, pivot);
-        for row in column + 1..size {
-            let factor = rows[row][column] / rows[column][column];
-            let pivot_row = rows[column].clone();
-            rows[row].iter_mut().zip(pivot_row).for_each(|(value, above)| *value -= factor * above);
-            right[row] -= factor * right[column];
-        }
-    }
-    for row in (0..size).rev() {
-        let known: f64 = (row + 1..size).map(|column| rows[row][column] * right[column]).sum();
-        right[row] = (right[row] - known) / rows[row][row];
-    }
-    right
 }
 
 impl UniPcMethod {
@@ -172,8 +106,14 @@ impl UniPcMethod {
         }
     }
 
-    fn step<'a>(&self, rungs: &'a Rungs, place: usize, order: usize) -> Step<'a> {
-        Step { rungs, place, order, form: self.form, predict_x0: self.predict_x0 }
+    /// A step from `place`, of `count` values: from its end on for the corrector, else from its beginning.
+    fn step<'a>(&self, rungs: &'a Rungs, place: usize, first: usize, count: usize) -> Step<'a> {
+        let integrand = match self.predict_x0 {
+            true => Integrand::Clean { tau: 0.0 },
+            false => Integrand::Noise { tau: 0.0 },
+        };
+        let nodes = (0..count).map(|back| first - back).collect();
+        Step { rungs, place, nodes, integrand, form: self.form }
     }
 }
 
@@ -203,38 +143,23 @@ impl Method for UniPcMethod {
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
         let rungs = self.ladder.rungs(request)?;
         let steps = rungs.timesteps.len();
-        let stored = HISTORY.map(|slot| 1.0 * Stored(slot));
         self.ladder.plan(request, &rungs, |index| {
             let made = index - request.begin;
             let value = self.value(rungs.levels[index]);
+            let stored = HISTORY.iter().map(|&slot| 1.0 * Stored(slot));
+            let values: Vec<Combination> = [value.clone()].into_iter().chain(stored).collect();
             let is_off = made > 0 && self.disable_corrector.contains(&((index - 1) as f64));
             let corrected = if made == 0 || is_off {
                 1.0 * Sample
             } else {
-                let step = self.step(&rungs, index - 1, self.order(index - 1, steps, made - 1));
-                step.next(1.0 * Stored(START), &stored[0], &stored[1..], Some(value.clone()))
+                let count = self.order(index - 1, steps, made - 1) + 1;
+                self.step(&rungs, index - 1, index, count).next(1.0 * Stored(START), &values)
             };
             let to_zero = rungs.levels[index + 1].noise == 0.0 && self.lower_order_final;
             let order = if to_zero { 1 } else { self.order(index, steps, made) };
-            let next =
-                self.step(&rungs, index, order).next(corrected.clone(), &value, &stored, None);
+            let next = self.step(&rungs, index, index, order).next(corrected.clone(), &values);
             let stage = self.ladder.stage(&rungs, index).store(START, corrected);
             stage.remember(&HISTORY[..self.most], made, value).next(next).finish_step()
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::solve;
-
-    #[test]
-    fn linear_systems() {
-        // the first pivot is zero
-        let rows = vec![vec![0.0, 2.0, 1.0], vec![1.0, 1.0, 1.0], vec![2.0, -1.0, 3.0]];
-        let found = solve(rows, vec![7.0, 6.0, 9.0]);
-        for (found, expected) in found.iter().zip([1.0, 2.0, 3.0]) {
-            assert!((found - expected).abs() < 1e-12, "{found}");
-        }
     }
 }

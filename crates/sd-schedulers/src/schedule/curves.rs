@@ -89,7 +89,8 @@ impl SigmaSchedule {
     /// `count` falling sigmas, at most 1,000,000; that of the result is not among them.
     ///
     /// `ends` are the least and the greatest sigma (tables of numbers have their own), `training` the rising sigmas of
-    /// training, `rho` the power of the rules that have one (Karras 7, polyexponential 1).
+    /// training, `rho` the power of the rules that have one (Karras 7, polyexponential 1). Rules over the sigmas of training
+    /// give NaN where there are none.
     pub fn sigmas(
         self,
         count: usize,
@@ -113,13 +114,15 @@ impl SigmaSchedule {
             Self::Normal => evenly(count, count),
             Self::SgmUniform => evenly(count, count + 1),
             Self::Simple => {
-                let stride = training.len() as f64 / count as f64;
-                let back = |step: usize| training.len() - 1 - (step as f64 * stride) as usize;
-                (0..count).map(|step| training[back(step)]).collect()
+                let (stride, last) =
+                    (training.len() as f64 / count as f64, training.len() as f64 - 1.0);
+                let place = |step: usize| last - (step as f64 * stride).floor();
+                (0..count).map(|step| interpolate(training, place(step))).collect()
             }
             Self::DdimUniform => {
-                let (stride, last) = ((training.len() / count.max(1)).max(1), training.len() - 1);
-                (0..count).rev().map(|step| training[(1 + step * stride).min(last)]).collect()
+                let stride = (training.len() / count.max(1)).max(1);
+                let place = |step: usize| (1 + step * stride) as f64;
+                (0..count).rev().map(|step| interpolate(training, place(step))).collect()
             }
             Self::AlignYourSteps => from_table(&ALIGN_YOUR_STEPS, count),
             Self::AlignYourStepsXl => from_table(&ALIGN_YOUR_STEPS_XL, count),
@@ -215,6 +218,15 @@ mod tests {
         near(&at(SigmaSchedule::DdimUniform, 4), &power(&[751, 501, 251, 1]), 1e-12);
         near(&at(SigmaSchedule::Normal, 4), &power(&[999, 666, 333, 0]), 1e-5);
         near(&at(SigmaSchedule::SgmUniform, 3), &power(&[999, 666, 333]), 1e-5);
+    }
+
+    #[test]
+    fn no_steps_and_no_training_are_no_panic() {
+        for schedule in SigmaSchedule::ALL {
+            assert!(schedule.sigmas(0, (0.1, 10.0), &training(), None).is_empty());
+            assert_eq!(schedule.sigmas(3, (0.1, 10.0), &[], None).len(), 3);
+            assert_eq!(schedule.sigmas(3, (0.1, 10.0), &[1.0], None).len(), 3);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The timesteps and noise levels of samplers in terms of log-SNRs: latents whose variance stays 1, or flow matching's.
 
+use super::{family::Family, flow_sigmas::FlowSigmas};
 use crate::{
     combination::{Combination, Value},
     config::{Fields, TrainingConfig},
@@ -10,29 +11,10 @@ use crate::{
     samplers::{DIFFUSION, refuse_zero_snr, sigmas_at, thresholding},
     schedule::{
         BetaSchedule, FinalSigmas, NoiseLevel, NoiseSchedule, PredictionType, SigmaRule,
-        SigmaSchedule, Spacing, TimestepSpacing, flow, linspace, log_sigmas_of, timestep_of_sigma,
+        SigmaSchedule, Spacing, TimestepSpacing, linspace, log_sigmas_of, timestep_of_sigma,
         trailing,
     },
 };
-
-/// The classes, which differ in small ways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::samplers) enum Family {
-    Multistep,
-    Singlestep,
-    Deis,
-    UniPc,
-    SaSolver,
-}
-
-/// `use_flow_sigmas` and what belongs to it.
-#[derive(Debug, Clone, Copy)]
-struct Flow {
-    shift: f64,
-    is_dynamic: bool,
-    time_shift: flow::TimeShiftType,
-    terminal: Option<f64>,
-}
 
 /// How levels are placed, and what the model predicts.
 #[derive(Debug, Clone)]
@@ -45,7 +27,9 @@ pub(in crate::samplers) struct LogSnrLadder {
     beta_schedule: BetaSchedule,
     spacing: Spacing,
     rule: SigmaRule,
-    flow: Option<Flow>,
+    /// Whether the exponential rule is Lu's, whose timesteps are rounded.
+    is_lu: bool,
+    flow: Option<FlowSigmas>,
     lambda_min_clipped: f64,
 }
 
@@ -70,55 +54,35 @@ impl LogSnrLadder {
         fields: Fields<'_>,
         family: Family,
     ) -> Result<Self, ConfigError> {
-        if !matches!(family, Family::Multistep | Family::UniPc) {
+        if !family.has_zero_snr() {
             refuse_zero_snr(fields)?;
         }
-        fields.refuse_switch("use_lu_lambdas")?;
         let training = TrainingConfig::read(fields)?;
-        let rule = SigmaRule::read(fields)?;
-        let flow = read_flow(fields)?;
-        let predictions: &[PredictionType] = match flow {
-            None => DIFFUSION,
-            Some(_) => {
-                &[PredictionType::FlowPrediction, PredictionType::Epsilon, PredictionType::Sample]
-            }
-        };
+        let flow = FlowSigmas::read(fields, family)?;
+        let predictions = flow.as_ref().map_or(DIFFUSION, |_| FlowSigmas::PREDICTIONS);
+        let (rule, is_lu) = read_rule(fields, family)?;
         if let (Some(schedule), true) = (rule.schedule, flow.is_some() && family != Family::UniPc) {
             return Err(fields.unsupported("use_flow_sigmas", format!("true with {schedule}")));
         }
-        let has_final_sigmas = !matches!(family, Family::Deis | Family::SaSolver);
-        let has_clipping =
-            matches!(family, Family::Multistep | Family::Singlestep | Family::SaSolver);
-        let spacing = match family {
-            Family::Singlestep => Spacing { kind: TimestepSpacing::Linspace, steps_offset: 0 },
-            _ => Spacing::read(fields, TimestepSpacing::Linspace)?,
-        };
-        let final_sigmas = match has_final_sigmas {
-            true => fields.name("final_sigmas_type", FinalSigmas::Zero)?,
-            false => FinalSigmas::SigmaMin,
-        };
-        let lambda_min_clipped = match has_clipping {
-            true => fields.number("lambda_min_clipped", f64::NEG_INFINITY)?,
-            false => f64::NEG_INFINITY,
-        };
         Ok(Self {
             prediction: training.predicts_one_of(fields, predictions)?,
             limit: thresholding(fields)?.unwrap_or_default(),
-            final_sigmas,
-            family,
+            final_sigmas: family.final_sigmas(fields)?,
+            lambda_min_clipped: family.lambda_min_clipped(fields)?,
+            spacing: family.spacing(fields)?,
             schedule: training.schedule()?.with_finite_sigmas(),
             beta_schedule: training.beta_schedule,
-            spacing,
+            family,
             rule,
+            is_lu,
             flow,
-            lambda_min_clipped,
         })
     }
 
     /// The steps of a whole run.
     pub(in crate::samplers) fn rungs(&self, request: &PlanRequest) -> Result<Rungs, PlanError> {
         let training = self.schedule.sigmas();
-        let wants_mu = self.flow.is_some_and(|flow| flow.is_dynamic);
+        let wants_mu = self.flow.is_some_and(FlowSigmas::is_dynamic);
         if wants_mu != request.mu.is_some() {
             return Err(PlanError::DynamicShift);
         }
@@ -151,7 +115,7 @@ impl LogSnrLadder {
         &self,
         request: &PlanRequest,
         training: &[f64],
-        flow: Option<Flow>,
+        flow: Option<FlowSigmas>,
     ) -> Result<(Vec<f64>, Vec<f64>), PlanError> {
         let count = request.steps;
         let most = training.last().copied().unwrap_or_default();
@@ -163,7 +127,7 @@ impl LogSnrLadder {
             return Ok((self.timesteps_of(&sigmas, flow.is_some()), sigmas));
         }
         if let Some(flow) = flow {
-            let sigmas = self.flow_sigmas(flow, count, request.mu);
+            let sigmas = flow.sigmas(training.len(), count, request.mu);
             return Ok((self.timesteps_of(&sigmas, true), sigmas));
         }
         self.spacing.check_steps(training.len(), count)?;
@@ -191,27 +155,6 @@ impl LogSnrLadder {
         }
     }
 
-    /// Levels of flow matching, which two of diffusers' classes place in two ways.
-    fn flow_sigmas(&self, flow: Flow, count: usize, mu: Option<f64>) -> Vec<f64> {
-        let lowest = 1.0 / self.schedule.num_train_timesteps() as f64;
-        let even = linspace(1.0, lowest, count + 1);
-        let shift = |sigma: f64| match mu {
-            Some(mu) => flow.time_shift.shifted(sigma, mu),
-            None => flow::shifted(sigma, flow.shift),
-        };
-        if self.family != Family::UniPc {
-            return even.into_iter().skip(1).rev().map(|alpha| shift(1.0 - alpha)).collect();
-        }
-        let mut sigmas: Vec<f64> = even.into_iter().take(count).map(shift).collect();
-        if let Some(terminal) = flow.terminal {
-            flow::stretched_to_terminal(&mut sigmas, terminal);
-        }
-        if let Some(first) = sigmas.first_mut().filter(|first| (**first - 1.0).abs() < 1e-6) {
-            *first -= 1e-6; // without any signal the log-SNR is infinite
-        }
-        sigmas
-    }
-
     /// The whole timesteps at sigmas: rounded by Karras' rule and those of this crate, else cut off, as in diffusers.
     fn timesteps_of(&self, sigmas: &[f64], is_flow: bool) -> Vec<f64> {
         if is_flow {
@@ -219,7 +162,7 @@ impl LogSnrLadder {
             return sigmas.iter().map(|sigma| (sigma * count).trunc()).collect();
         }
         let cut = match self.rule.schedule {
-            Some(SigmaSchedule::Exponential | SigmaSchedule::Beta) => true,
+            Some(SigmaSchedule::Exponential | SigmaSchedule::Beta) if !self.is_lu => true,
             _ => {
                 self.family == Family::Multistep
                     && self.beta_schedule == BetaSchedule::SquaredCosCapV2
@@ -232,8 +175,8 @@ impl LogSnrLadder {
 
     /// The sigma of the result: the least of training, or (in some classes, by some rules) the last one again.
     fn final_sigma(&self, sigmas: &[f64]) -> f64 {
-        let repeats = !matches!(self.family, Family::Multistep | Family::Singlestep)
-            && (self.rule.schedule.is_some() || self.flow.is_some());
+        let repeats =
+            self.family.repeats_the_last() && (self.rule.schedule.is_some() || self.flow.is_some());
         match (self.final_sigmas, sigmas.last()) {
             (FinalSigmas::Zero, _) => 0.0,
             (FinalSigmas::SigmaMin, Some(&last)) if repeats => last,
@@ -277,17 +220,17 @@ impl LogSnrLadder {
     }
 }
 
-fn read_flow(fields: Fields<'_>) -> Result<Option<Flow>, ConfigError> {
-    let is_dynamic = fields.switch("use_dynamic_shifting")?;
-    if !fields.switch("use_flow_sigmas")? {
-        let needs_it = [("use_dynamic_shifting", is_dynamic)];
-        let wrong = needs_it.into_iter().find(|(_, is_set)| *is_set);
-        return wrong.map_or(Ok(None), |(key, _)| Err(fields.unsupported(key, true)));
+/// The rule of the sigmas, and whether it is that of `use_lu_lambdas` (<https://arxiv.org/abs/2206.00927>, section 3.3):
+/// evenly spaced log-SNRs.
+fn read_rule(fields: Fields<'_>, family: Family) -> Result<(SigmaRule, bool), ConfigError> {
+    let mut rule = SigmaRule::read(fields)?;
+    if family != Family::Multistep {
+        fields.refuse_switch("use_lu_lambdas")?;
     }
-    Ok(Some(Flow {
-        shift: fields.number_from("flow_shift", 1.0, f64::MIN_POSITIVE)?,
-        is_dynamic,
-        time_shift: fields.name("time_shift_type", flow::TimeShiftType::Exponential)?,
-        terminal: fields.optional_number_above("shift_terminal", 0.0)?,
-    }))
+    // Karras' rule goes before it in diffusers, and any that is named does here.
+    let is_lu = fields.switch("use_lu_lambdas")? && rule.schedule.is_none();
+    if is_lu {
+        rule.schedule = Some(SigmaSchedule::Exponential);
+    }
+    Ok((rule, is_lu))
 }

@@ -2,6 +2,8 @@
 //! Steps", <https://arxiv.org/abs/2206.00927>, and "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion
 //! Probabilistic Models", <https://arxiv.org/abs/2211.01095>, with their stochastic forms.
 
+mod family;
+mod flow_sigmas;
 mod ladder;
 mod multistep;
 mod singlestep;
@@ -11,7 +13,8 @@ pub use multistep::DpmMultistep;
 pub use singlestep::DpmSinglestep;
 pub use weights::{Algorithm, SolverType};
 
-pub(super) use ladder::{Family, LogSnrLadder, Rungs};
+pub(super) use family::Family;
+pub(super) use ladder::{LogSnrLadder, Rungs};
 pub(super) use multistep::{OrderRule, update};
 pub(super) use weights::{divided, weights};
 
