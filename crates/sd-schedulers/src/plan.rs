@@ -17,6 +17,7 @@ pub struct Plan {
     init_noise_sigma: f64,
     level: NoiseLevel,
     guided: bool,
+    noise_range: Option<[f64; 2]>,
     solver: Box<dyn Solver>,
 }
 
@@ -39,6 +40,7 @@ impl Plan {
             sigmas: levels().chain([final_level]).map(NoiseLevel::sigma).collect(),
             init_noise_sigma: 1.0,
             level: levels().next().unwrap_or(final_level),
+            noise_range: noise_range(&stages),
             guided: stages.iter().any(|stage| stage.update.uses(Value::Unguided)),
             solver: Box::new(Program::new(stages)),
         })
@@ -52,7 +54,16 @@ impl Plan {
         solver: Box<dyn Solver>,
     ) -> Self {
         let level = solver.evaluation().map_or(NoiseLevel::CLEAN, |evaluation| evaluation.level);
-        Self { steps, timesteps, sigmas, init_noise_sigma: 1.0, level, guided: false, solver }
+        Self {
+            steps,
+            timesteps,
+            sigmas,
+            init_noise_sigma: 1.0,
+            level,
+            guided: false,
+            noise_range: None,
+            solver,
+        }
     }
 
     /// The same with another standard deviation of the initial noise.
@@ -91,10 +102,24 @@ impl Plan {
         self.guided
     }
 
+    /// The least and the greatest sigma of the intervals that noise is asked for, if the sampler names any: what a Brownian
+    /// motion for [`Run::with_interval_noise`](crate::Run::with_interval_noise) has to reach over.
+    pub fn noise_range(&self) -> Option<[f64; 2]> {
+        self.noise_range
+    }
+
     /// A solver at the beginning of the run.
     pub fn solver(&self) -> Box<dyn Solver> {
         self.solver.clone()
     }
+}
+
+fn noise_range(stages: &[Stage]) -> Option<[f64; 2]> {
+    let intervals = stages.iter().filter_map(|stage| stage.update.interval);
+    intervals.fold(None, |range, (from, to)| {
+        let [least, most] = range.unwrap_or([to, from]);
+        Some([to.min(least), from.max(most)])
+    })
 }
 
 fn check_stages(stages: &[Stage], steps: usize) -> Result<(), PlanError> {

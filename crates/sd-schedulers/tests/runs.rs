@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use burn_ndarray::NdArray;
 use burn_tensor::{Tensor, TensorData};
 use sd_schedulers::{
-    HostRun, NoiseGenerator, Plan, PlanError, PlanRequest, Run, RunError, RunState, Sampler,
-    Scheduler, SchedulerConfig, SchedulerKind, TorchCpuGenerator,
+    HostRun, IntervalNoise, NoiseGenerator, Plan, PlanError, PlanRequest, Run, RunError, RunState,
+    Sampler, Scheduler, SchedulerConfig, SchedulerKind, TorchCpuGenerator,
 };
 
 fn scheduler(sampler: Sampler) -> Box<dyn Scheduler> {
@@ -179,6 +181,46 @@ fn a_timestep_visited_twice_changes_nothing_or_is_refused() {
     for sampler in [Sampler::Ddim, Sampler::Pndm, Sampler::Ipndm, Sampler::Restart] {
         assert!(matches!(end(sampler, &once), Err(PlanError::NoCustom { .. })), "{sampler:?}");
     }
+}
+
+/// The increment of a motion that goes up evenly, and lengths that do not fit.
+#[derive(Debug)]
+struct Even(usize);
+
+impl IntervalNoise for Even {
+    fn noise(&self, sigma: f64, sigma_next: f64) -> Vec<f32> {
+        assert!(0.0 < sigma_next && sigma_next < sigma);
+        vec![(sigma - sigma_next).sqrt() as f32; self.0]
+    }
+}
+
+#[test]
+fn stochastic_samplers_take_noise_by_intervals() {
+    for sampler in [
+        Sampler::DpmPlusPlusSde,
+        Sampler::DpmPlusPlus2MSde,
+        Sampler::DpmPlusPlus3MSde,
+        Sampler::SaSolver,
+    ] {
+        let plan = scheduler(sampler).plan(&PlanRequest::new(9)).unwrap();
+        let [least, most] = plan.noise_range().unwrap();
+        assert!(least > 0.0 && (most / plan.sigmas()[0] - 1.0).abs() < 1e-12, "{sampler:?}");
+        let end = |seed: u64| {
+            let mut run = HostRun::new(&plan, start(&plan)).with_interval_noise(Arc::new(Even(3)));
+            go_on(&mut run, &mut TorchCpuGenerator::new(seed), usize::MAX);
+            run.latents().to_vec()
+        };
+        // the generator has no say
+        assert_eq!(end(1), end(2), "{sampler:?}");
+        let mut run = HostRun::new(&plan, start(&plan)).with_interval_noise(Arc::new(Even(2)));
+        let output = vec![0.0; 3];
+        let error = run.advance(output, &mut TorchCpuGenerator::new(0));
+        assert_eq!(error, Err(RunError::Noise { expected: 3, found: 2 }));
+    }
+    assert_eq!(
+        scheduler(Sampler::EulerAncestral).plan(&PlanRequest::new(9)).unwrap().noise_range(),
+        None
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::{
     Configured, Method, NO_SAMPLE,
-    dpm::{Algorithm, OrderRule, Rungs, SolverType, algorithm, solver_type, update},
+    dpm::{Algorithm, OrderRule, Rungs, SolverType, UpdateRule, algorithm, solver_type, update},
     thresholding,
 };
 use crate::{
@@ -167,7 +167,8 @@ impl Method for EdmDpmMethod {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
         let rungs = self.model.rungs(request, "EDMDPMSolverMultistepScheduler")?;
-        let rule = (self.algorithm, self.solver_type);
+        let rule =
+            UpdateRule { algorithm: self.algorithm, solver_type: self.solver_type, curve: 1.0 };
         self.model.plan(request, &rungs, |index| {
             let made = index - request.begin;
             let (from, to) = (rungs.levels[index], rungs.levels[index + 1]);

@@ -205,6 +205,13 @@ pub(crate) fn deterministic() -> Vec<Subject> {
         let keys = json!({"solver_order": order, "algorithm_type": "dpmsolver"});
         all.push(subject(title, multi, LogSnr, f64::from(order.min(2)), full(keys)));
     }
+    for (title, algorithm) in
+        [("DPM++ 3M, exact", "dpmsolver++"), ("DPM-Solver 3M, exact", "dpmsolver")]
+    {
+        let keys =
+            json!({"solver_order": 3, "algorithm_type": algorithm, "exact_third_order": true});
+        all.push(subject(title, multi, LogSnr, 3.0, full(keys)));
+    }
     for (title, order, algorithm) in [
         ("DPM++ 2S", 2, "dpmsolver++"),
         ("DPM++ 3S", 3, "dpmsolver++"),

@@ -15,7 +15,7 @@ pub use weights::{Algorithm, SolverType};
 
 pub(super) use family::Family;
 pub(super) use ladder::{LogSnrLadder, Rungs};
-pub(super) use multistep::{OrderRule, update};
+pub(super) use multistep::{OrderRule, UpdateRule, update};
 pub(super) use weights::{divided, weights};
 
 use crate::{config::Fields, error::ConfigError, schedule::FinalSigmas};

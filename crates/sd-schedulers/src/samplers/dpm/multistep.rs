@@ -24,6 +24,9 @@ const FEW_STEPS: usize = 15;
 const HISTORY: [usize; 2] = [0, 1];
 
 /// `DPMSolverMultistepScheduler`: "DPM++ 2M" at its defaults.
+///
+/// The update of `solver_order` 3, as published and in diffusers, takes half of the second difference and is of order 2. With
+/// this crate's own key `exact_third_order` the deterministic ones take all of it, and are of order 3.
 pub type DpmMultistep = Configured<DpmMultistepMethod>;
 
 /// The method of [`DpmMultistep`].
@@ -33,6 +36,7 @@ pub struct DpmMultistepMethod {
     algorithm: Algorithm,
     solver_type: SolverType,
     orders: OrderRule,
+    is_exact: bool,
 }
 
 /// Which order a step has.
@@ -80,15 +84,24 @@ impl OrderRule {
     }
 }
 
+/// The form of an update.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::samplers) struct UpdateRule {
+    pub(in crate::samplers) algorithm: Algorithm,
+    pub(in crate::samplers) solver_type: SolverType,
+    /// How much of the second difference is taken, in halves.
+    pub(in crate::samplers) curve: f64,
+}
+
 /// The next latents after a step of this order from `index`, by the `values` there and before it, the newest first.
 pub(in crate::samplers) fn update(
     rungs: &Rungs,
     index: usize,
     order: usize,
-    rule: (Algorithm, SolverType),
+    rule: UpdateRule,
     values: [Combination; 3],
 ) -> Combination {
-    let (algorithm, solver_type) = rule;
+    let UpdateRule { algorithm, solver_type, .. } = rule;
     let weights = weights(algorithm, rungs.levels[index], rungs.levels[index + 1]);
     let h = |back: usize| rungs.lambda(index + 1 - back) - rungs.lambda(index - back);
     let [newest, before, _] = &values;
@@ -102,7 +115,7 @@ pub(in crate::samplers) fn update(
             };
     } else if order == 3 {
         let (slope, curve) = divided(values, h(1) / h(0), h(2) / h(0));
-        next = next + weights.slope * slope + weights.curve * curve;
+        next = next + weights.slope * slope + (rule.curve * weights.curve) * curve;
     }
     if algorithm.is_stochastic() { next + weights.noise * Noise } else { next }
 }
@@ -114,16 +127,24 @@ impl Method for DpmMultistepMethod {
         let ladder = LogSnrLadder::read(fields, Family::Multistep)?;
         let algorithm = algorithm(fields, Algorithm::ALL)?;
         let orders = OrderRule::read_with_end(fields, ladder.final_sigmas)?;
+        let is_exact = fields.switch("exact_third_order")?;
+        if is_exact && algorithm.is_stochastic() {
+            return Err(fields.unsupported("exact_third_order", format!("true for {algorithm}")));
+        }
         if algorithm == Algorithm::SdeNoise && orders.most == 3 {
             return Err(fields.unsupported("solver_order", format!("3 for {algorithm}")));
         }
-        Ok(Self { ladder, algorithm, solver_type: solver_type(fields)?, orders })
+        Ok(Self { ladder, algorithm, solver_type: solver_type(fields)?, orders, is_exact })
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
         let rungs = self.ladder.rungs(request)?;
         let steps = rungs.timesteps.len();
-        let rule = (self.algorithm, self.solver_type);
+        let rule = UpdateRule {
+            algorithm: self.algorithm,
+            solver_type: self.solver_type,
+            curve: if self.is_exact { 2.0 } else { 1.0 },
+        };
         self.ladder.plan(request, &rungs, |index| {
             let made = index - request.begin;
             let (from, to) = (rungs.levels[index], rungs.levels[index + 1]);
