@@ -276,6 +276,7 @@ def own_cases(name: str) -> list[dict]:
             case(10, mu=0.8, use_dynamic_shifting=True, **FLOW),
             case(10, mu=1.5, use_dynamic_shifting=True, time_shift_type="linear", shift_terminal=0.1, **FLOW),
             case(10, flow_shift=3.0, **FLOW, **end),
+            case(4, sigmas=[1.0, 0.7, 0.5, 0.1, 0.0], flow_shift=3.0, **FLOW),
             case(10, solver_order=3, begin=3),
             case(10, sigma_min=0.1, sigma_max=10.0, use_karras_sigmas=True),
         ]

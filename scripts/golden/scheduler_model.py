@@ -1,5 +1,6 @@
 """What all trajectories of schedulers share: the model that is a formula, the seed, the request."""
 
+import numpy as np
 import torch
 
 from common import randn
@@ -26,7 +27,8 @@ def set_timesteps(scheduler, one: dict) -> None:
         request["timesteps"] = one["timesteps"]
     elif "sigmas" in one:
         # Those of flow matching leave out the last, which is 0.
-        request["sigmas"] = one["sigmas"][: -1 if "FlowMatch" in type(scheduler).__name__ else None]
+        has_last = "Euler" in type(scheduler).__name__ and "FlowMatch" not in type(scheduler).__name__
+        request["sigmas"] = one["sigmas"] if has_last else np.array(one["sigmas"][:-1])
     else:
         request["num_inference_steps"] = one["steps"]
     if "mu" in one:

@@ -3,7 +3,7 @@
 use crate::{
     names::named_enum,
     schedule::{
-        interpolate, linspace,
+        align_your_steps, interpolate, linspace,
         sigmas::{log_sigmas_of, timestep_of_sigma},
         special::beta_quantile,
     },
@@ -39,14 +39,6 @@ named_enum! {
         KlOptimal = "kl_optimal",
     }
 }
-
-/// The tables of the authors, for 10 steps: the last entry is where the step to 0 begins if there are more steps.
-const ALIGN_YOUR_STEPS: [f64; 11] =
-    [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029];
-const ALIGN_YOUR_STEPS_XL: [f64; 11] =
-    [14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029];
-const ALIGN_YOUR_STEPS_VIDEO: [f64; 11] =
-    [700.0, 54.5, 15.886, 7.977, 4.248, 1.789, 0.981, 0.403, 0.173, 0.034, 0.002];
 
 /// `count` sigmas of Karras' rule with this `rho`, falling.
 pub fn karras_sigmas(sigma_min: f64, sigma_max: f64, count: usize, rho: f64) -> Vec<f64> {
@@ -124,9 +116,9 @@ impl SigmaSchedule {
                 let place = |step: usize| (1 + step * stride) as f64;
                 (0..count).rev().map(|step| interpolate(training, place(step))).collect()
             }
-            Self::AlignYourSteps => from_table(&ALIGN_YOUR_STEPS, count),
-            Self::AlignYourStepsXl => from_table(&ALIGN_YOUR_STEPS_XL, count),
-            Self::AlignYourStepsVideo => from_table(&ALIGN_YOUR_STEPS_VIDEO, count),
+            Self::AlignYourSteps => from_table(&align_your_steps::SIGMAS, count),
+            Self::AlignYourStepsXl => from_table(&align_your_steps::SIGMAS_XL, count),
+            Self::AlignYourStepsVideo => from_table(&align_your_steps::SIGMAS_VIDEO, count),
         }
     }
 
@@ -232,7 +224,7 @@ mod tests {
     #[test]
     fn tables_are_read_as_their_authors_read_them() {
         let at = |count| SigmaSchedule::AlignYourSteps.sigmas(count, (0.0, 1.0), &[1.0], None);
-        near(&at(10), &ALIGN_YOUR_STEPS[..10], 1e-14);
+        near(&at(10), &align_your_steps::SIGMAS[..10], 1e-14);
         near(&at(5), &[14.615, 3.861, 1.886, 0.963, 0.399], 1e-14);
         // twice as many steps: every second is of the table, those between are geometric means
         near(&at(20)[..3], &[14.615, (14.615f64 * 6.475).sqrt(), 6.475], 1e-14);

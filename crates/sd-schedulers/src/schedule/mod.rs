@@ -1,5 +1,6 @@
 //! Noise schedules, in f64 on the host and free of any tensor library.
 
+pub mod align_your_steps;
 mod betas;
 mod curves;
 pub mod flow;

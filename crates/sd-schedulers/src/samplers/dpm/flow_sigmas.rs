@@ -53,14 +53,24 @@ impl FlowSigmas {
         mu: Option<f64>,
     ) -> Vec<f64> {
         let even = linspace(1.0, 1.0 / num_train_timesteps as f64, count + 1);
-        let shift = |sigma: f64| match (self.dynamic, mu) {
+        if self.family != Family::UniPc {
+            let alphas = even.into_iter().skip(1).rev();
+            return alphas.map(|alpha| self.shifted(1.0 - alpha, mu)).collect();
+        }
+        self.finished(&even[..count], mu)
+    }
+
+    fn shifted(self, sigma: f64, mu: Option<f64>) -> f64 {
+        match (self.dynamic, mu) {
+            _ if sigma == 0.0 => 0.0,
             (Some(form), Some(mu)) => form.shifted(sigma, mu),
             _ => shifted(sigma, self.shift),
-        };
-        if self.family != Family::UniPc {
-            return even.into_iter().skip(1).rev().map(|alpha| shift(1.0 - alpha)).collect();
         }
-        let mut sigmas: Vec<f64> = even.into_iter().take(count).map(shift).collect();
+    }
+
+    /// Falling levels, shifted and stretched. Custom ones are, too.
+    pub(super) fn finished(self, sigmas: &[f64], mu: Option<f64>) -> Vec<f64> {
+        let mut sigmas: Vec<f64> = sigmas.iter().map(|&sigma| self.shifted(sigma, mu)).collect();
         if let Some(terminal) = self.terminal {
             stretched_to_terminal(&mut sigmas, terminal);
         }

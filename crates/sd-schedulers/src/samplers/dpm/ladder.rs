@@ -88,8 +88,14 @@ impl LogSnrLadder {
         }
         let (timesteps, mut sigmas) = match (&request.custom, self.flow) {
             (Some(CustomSchedule::Sigmas(sigmas)), flow) => {
-                let timesteps = self.timesteps_of(&sigmas[..request.steps], flow.is_some());
-                let levels = sigmas.iter().map(|&sigma| self.level(sigma)).collect();
+                let (steps, last) = sigmas.split_at(request.steps);
+                // The level of the result is the caller's.
+                let steps = match flow {
+                    Some(flow) => flow.finished(steps, request.mu),
+                    None => steps.to_vec(),
+                };
+                let timesteps = self.timesteps_of(&steps, flow.is_some());
+                let levels = steps.iter().chain(last).map(|&sigma| self.level(sigma)).collect();
                 return Ok(Rungs { timesteps, levels });
             }
             (Some(custom), Some(_)) => {
