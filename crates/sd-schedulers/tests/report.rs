@@ -37,9 +37,11 @@ fn names() -> String {
     text
 }
 
-/// A bound by a power of ten, so that the last digits of another machine do not show.
+/// A coarse bound, so that the last digits of another machine do not show.
 fn bound(error: f64) -> String {
-    format!("1e{}", error.max(1e-9).log10().ceil())
+    let bounds = [1.2e-6, 3.2e-6, 1e-5];
+    let bound = bounds.iter().find(|bound| error <= **bound);
+    bound.map_or(format!("{error:.0e}"), |bound| format!("{bound:e}"))
 }
 
 fn agreement() -> String {
