@@ -56,8 +56,8 @@ NOTES = {
     "evaluation N; `latents`: the final ones; `image_u8` `[batch, height, width, 3]` as in a PNG, `image` unrounded.",
     "clip-tokenizer": "CLIP's own vocabulary (49408 tokens), in the form of the hub's repositories; from OpenAI's "
     "`bpe_simple_vocab_16e6` (MIT licence).",
-    "schedulers": "Trajectories of single samplers over a model that is a formula (`offset` in `model.safetensors`), and "
-    "draws of torch's CPU generator; how the numbers lie in the files is said on top of `scripts/golden/schedulers.py`.",
+    "schedulers": "Trajectories of single samplers over a model that is a formula (`offset` in `model.safetensors`), of "
+    "diffusers or, for what it lacks, of `k_samplers.py`, and draws of torch's CPU generator; how the numbers lie in the files is said on top of `scripts/golden/schedulers.py`.",
     "noise": "Draws of other generators than torch's on the CPU, explained on top of `scripts/golden/noise.py` and (what was "
     "drawn on a GPU) `scripts/golden/noise_cuda.py`.",
     "tokenizer_": "Reference ids of a tokenizer; the fields are explained in the file itself.",

@@ -10,10 +10,12 @@ import torch
 from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
+    DPMSolverSDEScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
     StableDiffusionPipeline,
+    UniPCMultistepScheduler,
 )
 
 from common import FIXTURES, check_sane, randn, relative_error, save_json, save_tensors
@@ -52,6 +54,8 @@ CASES = {
     "heun": dict(scheduler="HeunDiscreteScheduler"),
     "dpmpp_2m": dict(scheduler="DPMSolverMultistepScheduler"),
     "dpmpp_2m_karras": KARRAS,
+    "sd2_dpmpp_sde": SD2 | dict(scheduler="DPMSolverSDEScheduler", scheduler_changes=dict(noise_sampler_seed=2**40 + 3)),
+    "unipc": dict(scheduler="UniPCMultistepScheduler"),
     "wide": dict(width=64, height=48, seed=2**32 + 7),
     "tall": dict(width=48, height=64, scheduler="EulerDiscreteScheduler"),
     "batch": dict(images_per_prompt=2),
@@ -103,6 +107,8 @@ SCHEDULERS = {
         EulerAncestralDiscreteScheduler,
         HeunDiscreteScheduler,
         DPMSolverMultistepScheduler,
+        DPMSolverSDEScheduler,
+        UniPCMultistepScheduler,
     )
 }
 

@@ -1,9 +1,10 @@
 """Trajectories of diffusers' schedulers over a model that is a formula, and vectors of torch's CPU generator.
 
-One JSON file per scheduler lists the cases in order; the safetensors file beside it holds their numbers one after the
-other: `timesteps`, `sigmas` (schedulers that have them), `init_noise_sigma`, `start` (the latents that the run starts
-from) and `latents` (those after each evaluation). All noise of a case comes from one torch CPU generator seeded 7:
-first the initial latents (with `begin` the clean ones, then the noise added to them), then that of the steps.
+One JSON file per scheduler lists the cases in order (what is left out has the default of `DEFAULTS`; `base` is below every
+`config`); the safetensors file beside it holds their numbers one after the other: `timesteps`, `sigmas` (schedulers that have
+them), `init_noise_sigma` and `latents` (those after each evaluation). All noise of a case comes from one torch CPU
+generator seeded 7: first the initial latents (with `begin` the clean ones, then the noise added to them), then that of the
+steps. The cases themselves are in `scheduler_cases.py`; samplers that diffusers lacks come from `k_samplers.py`.
 """
 
 import contextlib
@@ -13,28 +14,16 @@ import zlib
 import diffusers
 import torch
 
-from common import randn, relative_error, save_json, save_tensors
+from common import relative_error, save_json, save_tensors
+from k_trajectories import reference_trajectory
+from scheduler_cases import SAMPLERS, SD, cases
+from scheduler_model import CHANNELS, SEED, model, offset, set_timesteps
 
-SEED = 7
-SHAPE = (1, 4, 2, 3)
-SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-SPACINGS = ("linspace", "leading", "trailing")
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-CLASSES = {
-    "ddim": (diffusers.DDIMScheduler, {"clip_sample": False}),
-    "pndm": (diffusers.PNDMScheduler, {"skip_prk_steps": True}),
-    "euler": (diffusers.EulerDiscreteScheduler, {}),
-    "euler_ancestral": (diffusers.EulerAncestralDiscreteScheduler, {}),
-    "heun": (diffusers.HeunDiscreteScheduler, {}),
-    "dpm_multistep": (diffusers.DPMSolverMultistepScheduler, {}),
-}
-WITHOUT_SAMPLE = ("pndm", "euler_ancestral")
-WITH_ZERO_SNR = ("ddim", "euler", "euler_ancestral", "dpm_multistep")
-WITH_KARRAS = ("euler", "heun", "dpm_multistep")
+DEFAULTS = {"eta": 0.0, "begin": 0, "batch": 1, "config": {}, "sigmas": 0}
 
-# A reference that is itself further from exact arithmetic proves little; Euler and Heun lose digits in f32 at sigmas of
-# thousands (zero-signal and cosine schedules), and only there more is let through.
-MAX_F32_ERROR = 5e-6
+# A reference that is itself further from exact arithmetic proves little; samplers in terms of sigmas lose digits in f32 at
+# sigmas of thousands (zero-signal and cosine schedules), those in terms of noise and of high order a few, too.
+MAX_F32_ERROR = 2e-5
 MAX_F32_ERROR_AT_LARGE_SIGMAS = 1e-2
 LARGE_SIGMA = 1000
 
@@ -42,12 +31,6 @@ GENERATOR_SEEDS = (0, 42, 2**32 + 1, 2**64 - 1)
 GENERATOR_SIZES = (1, 15, 16, 17, 31, 64, 4 * 64 * 64)
 # Short and long draws in turn: the second number of a pair waits for the next short draw.
 GENERATOR_SEQUENCE = (3, 20, 1, 5, 16, 15, 33, 1)
-
-
-def model(inputs: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-    """Depends on input and timestep and is no multiple of the input."""
-    offset = randn("schedulers/offset", 2, *SHAPE[1:])[: inputs.shape[0]]
-    return 0.3 * inputs * torch.cos(timestep.double() / 100).to(inputs.dtype) + 0.5 * offset.to(inputs.dtype)
 
 
 def begin_at(scheduler, begin: int) -> torch.Tensor:
@@ -69,11 +52,17 @@ class WideTorch:
         return getattr(torch, "float64" if name == "float32" else name)
 
 
+TABLES_OF_A_SCHEDULER = (
+    *("alphas_cumprod", "final_alpha_cumprod", "initial_alpha_cumprod", "sigmas", "alphas", "betas", "alpha_t", "sigma_t"),
+    *("sigmas_interpol", "sigmas_up", "sigmas_down"),
+)
+
+
 @contextlib.contextmanager
 def steps_in_f64(scheduler):
     """The scheduler's tables stay as they are in f32; the steps are computed in f64."""
-    for name in ("alphas_cumprod", "final_alpha_cumprod", "sigmas"):
-        if hasattr(scheduler, name):
+    for name in TABLES_OF_A_SCHEDULER:
+        if isinstance(getattr(scheduler, name, None), torch.Tensor):
             setattr(scheduler, name, getattr(scheduler, name).double())
     module = inspect.getmodule(type(scheduler))
     module.torch = WideTorch()
@@ -103,157 +92,85 @@ def steps_in_f32(scheduler):
     yield torch.float32
 
 
-def trajectory(cls, config: dict, steps: int, eta: float, begin: int, shape: tuple, arithmetic=steps_in_f32) -> dict:
+def mixed(scheduler, clean: torch.Tensor, noise: torch.Tensor, begin: int, timesteps: torch.Tensor) -> torch.Tensor:
+    """The latents that an image-to-image run begins with."""
+    first = timesteps[:1].repeat(clean.shape[0])
+    if isinstance(scheduler, diffusers.IPNDMScheduler):
+        return scheduler.alphas[begin] * clean + scheduler.betas[begin] * noise
+    if hasattr(scheduler, "add_noise"):
+        return scheduler.add_noise(clean, noise, first)
+    return scheduler.scale_noise(clean, first, noise)
+
+
+def trajectory(cls, config: dict, one: dict, arithmetic=steps_in_f32) -> dict:
     """Runs one case."""
     scheduler = cls(**config)
-    scheduler.set_timesteps(steps)
-    init_noise_sigma = torch.as_tensor(scheduler.init_noise_sigma, dtype=torch.float32)
+    set_timesteps(scheduler, one)
+    shape = (one["batch"], *CHANNELS)
+    init_noise_sigma = torch.as_tensor(getattr(scheduler, "init_noise_sigma", 1.0), dtype=torch.float32)
     generator = torch.Generator("cpu").manual_seed(SEED)
-    timesteps = begin_at(scheduler, begin)
-    if begin:
+    timesteps = begin_at(scheduler, one["begin"])
+    if one["begin"]:
         clean, noise = (torch.randn(shape, generator=generator) for _ in range(2))
-        sample = scheduler.add_noise(clean, noise, timesteps[:1].repeat(shape[0]))
+        sample = mixed(scheduler, clean, noise, one["begin"], timesteps)
     else:
         sample = torch.randn(shape, generator=generator) * init_noise_sigma
-    arguments = {"eta": eta} if eta else {}
-    if cls in (diffusers.DDIMScheduler, diffusers.EulerAncestralDiscreteScheduler):
-        arguments["generator"] = generator
+    parameters = inspect.signature(scheduler.step).parameters
+    arguments = {"generator": generator} if "generator" in parameters else {}
+    if "eta" in parameters:
+        arguments["eta"] = one["eta"]
+    scale = getattr(scheduler, "scale_model_input", lambda sample, _: sample)
     # The schedulers in terms of alphas keep no sigmas.
-    sigmas = scheduler.sigmas if hasattr(scheduler, "sigmas") and not begin else torch.zeros(0)
-    start, latents = sample, []
+    sigmas = scheduler.sigmas if hasattr(scheduler, "sigmas") and not one["begin"] else torch.zeros(0)
+    latents = []
     with arithmetic(scheduler) as dtype, noise_in_f32(cls):
+        if cls is diffusers.DPMSolverSDEScheduler:
+            # Its Brownian tree is seeded by itself; any unit noise will do for the formulas.
+            scheduler.noise_sampler = lambda *_: torch.randn(shape, generator=generator).to(dtype)
         sample = sample.to(dtype)
         for timestep in timesteps:
-            output = model(scheduler.scale_model_input(sample, timestep), timestep)
+            output = model(scale(sample, timestep), timestep)
             sample = scheduler.step(output, timestep, sample, **arguments).prev_sample
             if not torch.isfinite(sample).all():
-                raise AssertionError(f"{cls.__name__} {config} {steps}: not finite")
+                raise AssertionError(f"{cls.__name__} {config} {one}: not finite")
             latents.append(sample)
     return {
         "timesteps": timesteps.float(),
         "sigmas": sigmas.float(),
         "init_noise_sigma": init_noise_sigma.reshape(1),
-        "start": start,
         "latents": torch.stack(latents),
     }
 
 
-def case(steps: int, eta: float = 0.0, begin: int = 0, shape: tuple = SHAPE, **config) -> dict:
-    """One case; `config` goes over the class's own."""
-    return {"steps": steps, "eta": eta, "begin": begin, "shape": shape, "config": config}
-
-
-def common_cases(name: str) -> list[dict]:
-    """What every scheduler is tried on."""
-    cases = []
-    for prediction in PREDICTIONS:
-        if prediction == "sample" and name in WITHOUT_SAMPLE:
-            continue
-        for spacing in SPACINGS:
-            for steps in (1, 2, 10, 25) if prediction == "epsilon" else (2, 10):
-                cases.append(case(steps, prediction_type=prediction, timestep_spacing=spacing))
-    cases += [
-        case(20, timestep_spacing="leading", steps_offset=1),
-        case(7, timestep_spacing="leading", steps_offset=1),
-        case(30, timestep_spacing="trailing"),
-        case(10, beta_schedule="linear", beta_start=0.0001, beta_end=0.02),
-        case(10, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction"),
-        case(10, num_train_timesteps=40),
-        case(4, num_train_timesteps=8, trained_betas=[0.01, 0.02, 0.05, 0.05, 0.1, 0.15, 0.2, 0.3]),
-    ]
-    for spacing, begin in (("leading", 1), ("leading", 4), ("linspace", 3), ("trailing", 9)):
-        cases.append(case(10, begin=begin, timestep_spacing=spacing, steps_offset=1))
-    if name in WITH_ZERO_SNR:
-        for spacing in SPACINGS:
-            cases.append(
-                case(10, rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing=spacing)
-            )
-    if name in WITH_KARRAS:
-        for spacing in SPACINGS:
-            for steps in (1, 2, 10, 25):
-                cases.append(case(steps, use_karras_sigmas=True, timestep_spacing=spacing))
-        cases.append(case(8, use_karras_sigmas=True, prediction_type="v_prediction", begin=3))
-        cases.append(case(8, use_karras_sigmas=True, beta_schedule="squaredcos_cap_v2", prediction_type="sample"))
-    return cases
-
-
-def own_cases(name: str) -> list[dict]:
-    """What only one scheduler has."""
-    threshold = {"thresholding": True, "dynamic_thresholding_ratio": 0.7, "sample_max_value": 1.5}
-    pair = (2, *SHAPE[1:])
-    if name == "ddim":
-        return [
-            *(case(10, eta=eta, prediction_type=kind) for eta in (0.3, 1.0) for kind in PREDICTIONS),
-            case(10, eta=0.5, begin=4, steps_offset=1),
-            case(10, eta=1.0, timestep_spacing="trailing", set_alpha_to_one=False),
-            *(case(10, clip_sample=True, prediction_type=kind) for kind in PREDICTIONS),
-            case(10, clip_sample=True, clip_sample_range=0.4, eta=0.7),
-            *(case(10, shape=pair, prediction_type=kind, **threshold) for kind in PREDICTIONS),
-            case(10, set_alpha_to_one=False),
-            case(10, set_alpha_to_one=False, steps_offset=1),
-            case(4, eta=0.5, rescale_betas_zero_snr=True, prediction_type="v_prediction", timestep_spacing="trailing"),
-        ]
-    if name == "pndm":
-        prk = {"skip_prk_steps": False}
-        return [
-            *(case(n, timestep_spacing=spacing, **prk) for spacing in SPACINGS for n in (4, 10, 25)),
-            case(10, prediction_type="v_prediction", steps_offset=1, **prk),
-            case(3, steps_offset=1),
-            case(4),
-            case(10, set_alpha_to_one=True, prediction_type="v_prediction"),
-            *(case(6, begin=begin) for begin in (2, 5)),
-        ]
-    if name == "euler":
-        return [
-            case(10, final_sigmas_type="sigma_min"),
-            case(10, interpolation_type="log_linear"),
-            case(10, interpolation_type="log_linear", use_karras_sigmas=True),
-            case(10, use_karras_sigmas=True, sigma_min=0.1, sigma_max=10.0),
-            case(10, timestep_type="continuous", prediction_type="v_prediction"),
-            case(10, rescale_betas_zero_snr=True, timestep_spacing="trailing"),
-        ]
-    if name == "heun":
-        return [case(10, clip_sample=True, clip_sample_range=range_) for range_ in (1.0, 3.0)]
-    if name == "dpm_multistep":
-        return [
-            *(case(n, solver_type="heun") for n in (2, 10, 20)),
-            *(case(n, solver_order=order) for order in (1, 3) for n in (1, 2, 3, 10, 20)),
-            *(case(n, final_sigmas_type="sigma_min") for n in (1, 10, 20)),
-            *(case(n, final_sigmas_type="sigma_min", lower_order_final=False) for n in (10, 20)),
-            case(10, final_sigmas_type="sigma_min", solver_order=3, lower_order_final=False),
-            case(10, final_sigmas_type="sigma_min", euler_at_final=True, lower_order_final=False),
-            *(case(n) for n in (14, 15, 16)),
-            *(case(10, lambda_min_clipped=-2.0, timestep_spacing=spacing) for spacing in SPACINGS),
-            *(case(10, shape=pair, prediction_type=kind, **threshold) for kind in PREDICTIONS),
-        ]
-    return []
+def run(name: str, config: dict, one: dict) -> tuple[dict, float]:
+    """The numbers of a case, and how far they are from the same steps in f64."""
+    cls = SAMPLERS[name].cls
+    if isinstance(cls, str):
+        return reference_trajectory(cls, config, one), 0.0
+    result = trajectory(cls, config, one)
+    exact = trajectory(cls, config, one, arithmetic=steps_in_f64)
+    if not exact["latents"].any():
+        return result, 0.0
+    return result, relative_error(result["latents"], exact["latents"])
 
 
 def write_trajectories(name: str) -> None:
     """All cases of one scheduler."""
-    cls, base = CLASSES[name]
-    cases, tensors = [], {}
-    for one in common_cases(name) + own_cases(name):
-        config = {**SD, **base, **one["config"]}
-        arguments = [config, one["steps"], one["eta"], one["begin"], one["shape"]]
-        result = trajectory(cls, *arguments)
-        exact = trajectory(cls, *arguments, arithmetic=steps_in_f64)
-        f32_error = relative_error(result["latents"], exact["latents"])
+    sampler = SAMPLERS[name]
+    listed, tensors = [], {}
+    for one in cases(name):
+        config = {**sampler.base, **one["config"]}
+        result, f32_error = run(name, config, one)
         large = result["sigmas"].numel() > 0 and result["sigmas"].max() > LARGE_SIGMA
         if f32_error > (MAX_F32_ERROR_AT_LARGE_SIGMAS if large else MAX_F32_ERROR):
             raise AssertionError(f"{name} {one}: in f32 {f32_error} from f64")
-        cases.append(
-            {
-                **{key: value for key, value in one.items() if key != "config"},
-                "timesteps": len(result["timesteps"]),
-                "sigmas": len(result["sigmas"]),
-                "f32_error": f32_error,
-                "config": {"_class_name": cls.__name__, **config},
-            }
-        )
+        one["counts"] = [len(result["timesteps"]), len(result["latents"]), len(result["sigmas"])]
+        one["f32_error"] = float(f"{f32_error:.1e}")
+        listed.append({key: value for key, value in one.items() if key not in DEFAULTS or value != DEFAULTS[key]})
         for key, value in result.items():
-            tensors.setdefault(key, []).append(value.flatten())
-    save_json(f"schedulers/{name}.json", cases, indent=None)
+            tensors.setdefault(key, []).append(value.flatten().float())
+    file = {"class": sampler.name, "base": sampler.base, "cases": listed}
+    save_json(f"schedulers/{name}.json", file, indent=None)
     save_tensors(f"schedulers/{name}.safetensors", {key: torch.cat(values) for key, values in tensors.items()})
 
 
@@ -267,17 +184,20 @@ TABLES = (
     {**SD, "rescale_betas_zero_snr": True},
     {"beta_schedule": "squaredcos_cap_v2", "rescale_betas_zero_snr": True},
     {"num_train_timesteps": 3, "trained_betas": [0.1, 0.2, 0.4]},
+    {"beta_schedule": "sigmoid"},
+    {"beta_schedule": "laplace"},
+    {"beta_schedule": "laplace", "num_train_timesteps": 50},
 )
 
 
 def write_tables() -> None:
-    """The f32 tables that models are trained with: checksums, and those in full whose last bits hang on torch's `sqrt`."""
+    """The f32 tables that models are trained with: checksums, and those in full whose last bits hang on torch's functions."""
     tables, full = [], {}
     for index, config in enumerate(TABLES):
-        table = diffusers.DDIMScheduler(**config).alphas_cumprod
-        one = {"config": {"_class_name": "DDIMScheduler", **config}, "crc32": zlib.crc32(table.numpy().tobytes())}
+        table = diffusers.DDPMScheduler(**config).alphas_cumprod
+        one = {"config": {"_class_name": "DDPMScheduler", **config}, "crc32": zlib.crc32(table.numpy().tobytes())}
         tables.append(one)
-        if config.get("rescale_betas_zero_snr"):
+        if config.get("rescale_betas_zero_snr") or config.get("beta_schedule") == "sigmoid":
             one["tensor"] = str(index)
             full[str(index)] = table
     save_json("schedulers/tables.json", tables, indent=None)
@@ -299,20 +219,22 @@ def write_generator() -> None:
     save_tensors("schedulers/generator.safetensors", tensors)
 
 
-def write() -> None:
-    """`schedulers/*`."""
-    offset = randn("schedulers/offset", 2, *SHAPE[1:])
-    save_tensors("schedulers/model.safetensors", {"offset": offset})
-    for name in CLASSES:
+def write(chosen: list[str] | None = None) -> None:
+    """`schedulers/*`, or some of the trajectories."""
+    for name in chosen or SAMPLERS:
         write_trajectories(name)
-    write_tables()
-    write_generator()
+    if not chosen:
+        save_tensors("schedulers/model.safetensors", {"offset": offset(2)})
+        write_tables()
+        write_generator()
 
 
 if __name__ == "__main__":
+    import sys
+
     import common
     import versions
 
-    versions.check("torch", "diffusers", "numpy", "safetensors")
+    versions.check("torch", "diffusers", "numpy", "safetensors", "scipy", "torchsde")
     common.prepare_torch()
-    write()
+    write(sys.argv[1:])

@@ -14,6 +14,8 @@ PINNED = {
     "safetensors": "0.8.0",
     "accelerate": "1.15.0",
     "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "torchsde": "0.2.6",
     "huggingface_hub": "2.4.0",
     "torchsde": "0.2.6",
     # Only its vocabulary file is read (installed without its dependencies, never imported).

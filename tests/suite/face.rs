@@ -44,6 +44,42 @@ fn a_run_is_an_iterator_of_steps() {
     assert_eq!(image, pipeline.generate(&request()).unwrap()[0]);
 }
 
+/// Samplers of the CFG++ kind step along the prediction under the negative prompt: without guidance they are the plain ones.
+#[test]
+fn cfg_plus_plus_sees_both_predictions() {
+    let pipeline = pipeline();
+    let latents = |name: &str, scale: f64| {
+        let kind: SchedulerKind = name.parse().unwrap();
+        let request = request().negative_prompt("a dog").scheduler(kind).guidance_scale(scale);
+        let latents = pipeline.run(&request).unwrap().finish_latents().unwrap();
+        latents.values().to_vec()
+    };
+    for (plain, guided) in [("Euler", "Euler CFG++"), ("DPM++ 2M", "DPM++ 2M CFG++")] {
+        let distance = |scale: f64| {
+            crate::common::relative_l2(&latents(guided, scale), &latents(plain, scale))
+        };
+        assert!(distance(1.0) < 1e-5, "{guided} without guidance: {}", distance(1.0));
+        assert!(distance(3.0) > 1e-3, "{guided} with guidance: {}", distance(3.0));
+    }
+}
+
+/// Noise that belongs to intervals of sigmas follows the seeds, as all noise does.
+#[test]
+fn brownian_noise_follows_the_seeds() {
+    let pipeline = pipeline();
+    let kind: SchedulerKind = "DPM++ SDE".parse().unwrap();
+    let latents = |seeds: Vec<u64>| {
+        let request = request().scheduler(kind).images_per_prompt(seeds.len()).seed(seeds);
+        pipeline.run(&request).unwrap().finish_latents().unwrap().values().to_vec()
+    };
+    let both = latents(vec![3, 4]);
+    let (first, second) = both.split_at(both.len() / 2);
+    for (seed, expected) in [(3, first), (4, second)] {
+        assert!(crate::common::relative_l2(&latents(vec![seed]), expected) < 1e-5);
+    }
+    assert!(crate::common::relative_l2(first, second) > 0.1);
+}
+
 #[test]
 fn a_picture_of_a_batch_can_be_made_alone() {
     let pipeline = pipeline();

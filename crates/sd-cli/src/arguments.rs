@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sd_core::{Precision, SchedulerKind};
+use sd_core::{GeneratorKind, Precision, SchedulerKind};
 
 use crate::bench::{Arch, Stage};
 
@@ -75,6 +75,9 @@ pub(crate) struct Txt2img {
     /// Seed of the noise, 0 to 2⁶⁴ − 1
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) seed: u64,
+    /// Whose random numbers: cpu or cuda (PyTorch's), numpy, nv (the web UI's); cuda:CARD for another card than an H100
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    pub(crate) generator: GeneratorKind,
     /// Number of images; one generator draws the noise of all, and the files are numbered
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub(crate) batch: usize,

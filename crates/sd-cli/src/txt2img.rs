@@ -98,6 +98,7 @@ fn request(arguments: &Txt2img) -> Result<TextToImage, CliError> {
         .seed(arguments.seed);
     request.clip_skip = arguments.clip_skip;
     request.scheduler = arguments.scheduler;
+    request.generator = arguments.generator;
     if let Some(path) = &arguments.init_latents {
         request.latents = Some(Latents::load(path)?);
     }

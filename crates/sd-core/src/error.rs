@@ -43,6 +43,9 @@ pub enum Error {
     /// A run that the scheduler cannot plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Noise that cannot be made.
+    #[error(transparent)]
+    Noise(#[from] sd_schedulers::rng::NoiseError),
     /// A run that cannot go on.
     #[error(transparent)]
     Sampler(#[from] RunError),

@@ -1,7 +1,7 @@
 //! What a picture's text chunk says of its generation.
 
 use sd_kernels::DiffusionBackend;
-use sd_schedulers::{GeneratorKind, SchedulerKind};
+use sd_schedulers::{GeneratorKind, SchedulerKind, rng::CudaDevice};
 
 use crate::{Pipeline, Seeds, TextToImage};
 
@@ -64,9 +64,11 @@ fn settings<B: DiffusionBackend>(
         settings.push("Initial latents: given".to_owned());
     }
     settings.push(match request.generator {
-        // As the web UI calls PyTorch's generator.
-        GeneratorKind::TorchCpu => "RNG: CPU".to_owned(),
-        other => format!("RNG: {other}"),
+        // A device of one's own is told, since large pictures depend on it.
+        GeneratorKind::TorchCuda(device) if device != CudaDevice::default() => {
+            format!("RNG: {}", request.generator)
+        }
+        named => format!("RNG: {}", named.title()),
     });
     settings.push(format!("Version: sd-core {}", env!("CARGO_PKG_VERSION")));
     settings

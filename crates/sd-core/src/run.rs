@@ -9,7 +9,7 @@ use sd_schedulers::{ModelInput, NoiseGenerator, Progress};
 
 use crate::{
     Error, Latents,
-    component::{DenoiserInput, Guidance, Hook},
+    component::{DenoiserInput, Guidance, Hook, PromptRole},
     guidance::GuidanceContext,
     picture,
     pipeline::Parts,
@@ -66,6 +66,8 @@ pub struct StepState<'a, B: Backend> {
 pub struct Run<B: DiffusionBackend> {
     pub(crate) parts: Parts<B>,
     pub(crate) sampler: sd_schedulers::Run<B>,
+    /// Whether the sampler has a use for the prediction under the negative prompt alone.
+    pub(crate) wants_unguided: bool,
     pub(crate) noise: Box<dyn NoiseGenerator>,
     pub(crate) guidance: Arc<dyn Guidance<B>>,
     pub(crate) hooks: Vec<Arc<dyn Hook<B>>>,
@@ -74,6 +76,13 @@ pub struct Run<B: DiffusionBackend> {
     pub(crate) guidance_rescale: f64,
     /// The step in which an error ended the run.
     pub(crate) failed: Option<usize>,
+}
+
+/// What an evaluation gives.
+struct Prediction<B: DiffusionBackend> {
+    guided: Tensor<B, 4>,
+    /// The prediction under the negative prompt, for samplers that have a use for it.
+    unguided: Option<Tensor<B, 4>>,
 }
 
 impl<B: DiffusionBackend> Run<B> {
@@ -87,11 +96,15 @@ impl<B: DiffusionBackend> Run<B> {
     fn step(&mut self) -> Result<Option<Step<B>>, Error> {
         while let Some(evaluation) = self.sampler.evaluation() {
             let context = self.context(evaluation.timestep);
-            let mut prediction = self.predict(evaluation, &context)?;
+            let Prediction { mut guided, unguided } = self.predict(evaluation, &context)?;
             for hook in &self.hooks {
-                hook.after_guidance(&context, &mut prediction)?;
+                hook.after_guidance(&context, &mut guided)?;
             }
-            let progress = self.sampler.advance(prediction, self.noise.as_mut())?;
+            let noise = self.noise.as_mut();
+            let progress = match unguided {
+                Some(unguided) => self.sampler.advance_guided(guided, unguided, noise)?,
+                None => self.sampler.advance(guided, noise)?,
+            };
             if progress == Progress::StepFinished {
                 return self.finish_step(context).map(Some);
             }
@@ -104,8 +117,9 @@ impl<B: DiffusionBackend> Run<B> {
         &mut self,
         evaluation: ModelInput<B>,
         context: &GuidanceContext,
-    ) -> Result<Tensor<B, 4>, Error> {
+    ) -> Result<Prediction<B>, Error> {
         let branches = self.guidance.branches(context);
+        let negative = branches.iter().position(|role| *role == PromptRole::Negative);
         let batch = evaluation.input.dims()[0];
         let sample = Tensor::cat(vec![evaluation.input; branches.len()], 0);
         let conditioning = self.prompts.batched(&branches)?;
@@ -115,8 +129,10 @@ impl<B: DiffusionBackend> Run<B> {
         for hook in &self.hooks {
             hook.before_denoiser(context, &mut input)?;
         }
-        let predictions = self.parts.denoiser.predict(input)?;
-        Ok(self.guidance.combine(context, predictions.split(batch, 0)))
+        let predictions = self.parts.denoiser.predict(input)?.split(batch, 0);
+        let unguided = negative.filter(|_| self.wants_unguided);
+        let unguided = unguided.and_then(|index| predictions.get(index).cloned());
+        Ok(Prediction { guided: self.guidance.combine(context, predictions), unguided })
     }
 
     fn finish_step(&mut self, context: GuidanceContext) -> Result<Step<B>, Error> {

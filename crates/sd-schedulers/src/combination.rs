@@ -9,6 +9,8 @@ pub enum Value {
     Sample,
     /// The model output of this evaluation.
     Output,
+    /// The model output without guidance, where the caller gave it ([`crate::Run::advance_guided`]); else `Output`.
+    Unguided,
     /// The clean latents predicted by this evaluation, after clipping or thresholding.
     Denoised,
     /// Fresh unit-variance noise; naming it draws it, even with the factor 0.
@@ -48,6 +50,12 @@ impl Combination {
     /// Whether a value occurs, with whatever factor.
     pub fn uses(&self, value: Value) -> bool {
         self.terms.iter().any(|term| term.value == value)
+    }
+
+    /// The same with one value in the place of another.
+    pub fn replace(mut self, value: Value, by: Value) -> Self {
+        self.terms.iter_mut().filter(|term| term.value == value).for_each(|term| term.value = by);
+        self
     }
 
     pub(crate) fn is_finite(&self) -> bool {

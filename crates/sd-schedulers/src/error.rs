@@ -117,6 +117,49 @@ pub enum PlanError {
         /// The number of training steps.
         num_train_timesteps: usize,
     },
+    /// Custom timesteps or sigmas where the sampler places its own.
+    #[error("{class} does not take custom {what}")]
+    NoCustom {
+        /// The scheduler class.
+        class: &'static str,
+        /// Timesteps or sigmas.
+        what: &'static str,
+    },
+    /// Custom timesteps beside a rule that would replace them.
+    #[error("custom {what} cannot be combined with {rule}")]
+    CustomAndRule {
+        /// Timesteps or sigmas.
+        what: &'static str,
+        /// The rule of the configuration.
+        rule: String,
+    },
+    /// Custom timesteps or sigmas that are no numbers, or rise.
+    #[error(
+        "custom {what} have to be finite, not negative and falling: {previous} is followed by {next}"
+    )]
+    CustomOrder {
+        /// Timesteps or sigmas.
+        what: &'static str,
+        /// A value.
+        previous: f64,
+        /// The one after it.
+        next: f64,
+    },
+    /// Another number of custom timesteps or sigmas than the steps ask for.
+    #[error("expected {expected} custom {what} for this number of steps, found {found}")]
+    CustomCount {
+        /// Timesteps or sigmas.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// `use_dynamic_shifting` without the shift of the request, or the other way round.
+    #[error(
+        "dynamic shifting needs both `use_dynamic_shifting` in the configuration and mu in the request"
+    )]
+    DynamicShift,
     /// A coefficient is infinite or NaN: epsilon prediction at zero signal, or two equal sigmas in a multistep method.
     #[error(
         "the update at timestep {timestep} divides by zero (epsilon prediction cannot start at zero signal, multistep solvers need distinct sigmas)"
@@ -164,6 +207,14 @@ pub enum RunError {
         expected: Vec<usize>,
         /// The shape of the output.
         found: Vec<usize>,
+    },
+    /// The source of interval noise gives another number of values than there are latents.
+    #[error("interval noise: expected {expected} values, found {found}")]
+    Noise {
+        /// The values needed.
+        expected: usize,
+        /// The values given.
+        found: usize,
     },
     /// A solver reads a slot that it never stored anything in.
     #[error("the solver reads slot {slot}, in which nothing is stored")]

@@ -1,11 +1,15 @@
 //! Runs on plain numbers, without any tensor library.
 
+use std::sync::Arc;
+
 use crate::{
     error::RunError,
+    interval::IntervalNoise,
     machine::{Machine, Operand, Progress, threshold},
     plan::Plan,
     program::{Evaluation, Limit},
     rng::NoiseGenerator,
+    state::RunState,
 };
 
 /// A run over `f64` values: for tests, for proofs of convergence, for models that are formulas.
@@ -53,9 +57,43 @@ impl HostRun {
         noise: &mut dyn NoiseGenerator,
     ) -> Result<Progress, RunError> {
         self.check_length(&output)?;
-        self.machine.advance(output, |sample| {
-            noise.normal(sample.len()).into_iter().map(f64::from).collect()
-        })
+        self.machine.advance(output, None, noise)
+    }
+
+    /// The same with the model output without guidance beside it, which CFG++ samplers use.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn advance_guided(
+        &mut self,
+        output: Vec<f64>,
+        unguided: Vec<f64>,
+        noise: &mut dyn NoiseGenerator,
+    ) -> Result<Progress, RunError> {
+        self.check_length(&output)?;
+        self.check_length(&unguided)?;
+        self.machine.advance(output, Some(unguided), noise)
+    }
+
+    /// The same run with noise from this source wherever the sampler names an interval of sigmas.
+    pub fn with_interval_noise(mut self, source: Arc<dyn IntervalNoise>) -> Self {
+        self.machine.interval_noise = Some(source);
+        self
+    }
+
+    /// What [`resume`](Self::resume) goes on from.
+    pub fn save(&self) -> RunState<f64> {
+        let Ok(state) =
+            self.machine.save(|values| Ok::<_, std::convert::Infallible>(values.clone()));
+        state
+    }
+
+    /// Goes on with a run that was saved, over the same plan.
+    ///
+    /// # Errors
+    /// If the state is of a longer plan, or its lists differ in length.
+    pub fn resume(plan: &Plan, state: RunState<f64>) -> Result<Self, RunError> {
+        Ok(Self { machine: Machine::resume(plan, state, |numbers| numbers)? })
     }
 
     /// The latents.
@@ -114,6 +152,14 @@ impl Operand for Vec<f64> {
             Limit::Dynamic { ratio, max_value } => threshold(&mut self, ratio, max_value),
         }
         Ok(self)
+    }
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn filled(&self, numbers: Vec<f32>) -> Self {
+        numbers.into_iter().map(f64::from).collect()
     }
 }
 

@@ -69,7 +69,8 @@
 //!
 //! A step is what the user asked for; it may take several evaluations. [`Plan::timesteps`] has one entry per evaluation
 //! and equals diffusers' `timesteps`: 2n − 1 for Heun, n + 1 for PNDM as Stable Diffusion ships it (its first step
-//! evaluates twice), n + 9 for PNDM with its Runge-Kutta warm-up (three steps of four). [`Run::index`] counts finished
+//! evaluates twice), n + 9 for PNDM with its Runge-Kutta warm-up (three steps of four). Singlestep DPM-Solver counts each of
+//! its evaluations as a step, as diffusers does. [`Run::index`] counts finished
 //! steps, and [`PlanRequest::begin`] is a step too; for PNDM without warm-up it is the position in diffusers' list of
 //! timesteps, in which the second is repeated, so that an image-to-image run starts where diffusers starts.
 //!
@@ -82,6 +83,9 @@
 //! - Steps are computed in f32 with `f64` coefficients that collect equal terms, so results differ in the last digits;
 //!   most at sigmas of thousands, where diffusers loses digits (`x + (x - x_0) / sigma * (sigma_next - sigma)`).
 //! - What would give NaN in diffusers (epsilon prediction from zero signal, eta far above 1) is an error here.
+//!
+//! `docs/schedulers.md` of the repository lists what concerns single samplers, and has the tables of agreement with
+//! diffusers and of measured orders of convergence.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -94,30 +98,36 @@ mod combination;
 mod config;
 mod error;
 mod host;
+mod interval;
 mod kind;
 mod machine;
 mod names;
 mod plan;
 mod program;
+mod request;
 pub mod rng;
 mod run;
 pub mod samplers;
 pub mod schedule;
+mod state;
 
 pub use combination::{Combination, Term, Value};
 pub use config::{SchedulerConfig, TrainingConfig};
 pub use error::{ConfigError, PlanError, RunError};
 pub use host::HostRun;
-pub use kind::{SchedulerKind, from_json};
+pub use interval::IntervalNoise;
+pub use kind::{Sampler, SchedulerKind, from_json};
 pub use machine::Progress;
 pub use names::UnknownName;
-pub use plan::{MAX_STEPS, Plan, PlanRequest};
+pub use plan::Plan;
 pub use program::{Evaluation, Limit, Program, Solver, Stage, Update};
+pub use request::{CustomSchedule, MAX_STEPS, PlanRequest};
 pub use rng::{
     BatchGenerator, GeneratorKind, NoiseGenerator, TorchCpuGenerator, TorchCudaGenerator,
 };
 pub use run::{ModelInput, Run, add_noise, normal};
-pub use schedule::{NoiseLevel, PredictionType, TimestepSpacing};
+pub use schedule::{NoiseLevel, PredictionType, SigmaSchedule, TimestepSpacing};
+pub use state::RunState;
 
 /// A sampler with its configuration: an immutable value that plans any number of runs.
 pub trait Scheduler: std::fmt::Debug + Send + Sync {

@@ -4,61 +4,9 @@ use crate::{
     combination::{Combination, Value},
     error::PlanError,
     program::{Evaluation, Program, Solver, Stage},
+    request::PlanRequest,
     schedule::NoiseLevel,
 };
-
-/// More steps than anyone takes; the bound keeps a mistyped number from filling the memory.
-pub const MAX_STEPS: usize = 1_000_000;
-
-/// What a run is asked to be.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct PlanRequest {
-    /// Steps of the whole run.
-    pub steps: usize,
-    /// Share of fresh noise in each step, from 0 (none) to 1; only DDIM uses it, the others ignore it.
-    pub eta: f64,
-    /// The step to begin at (image to image); 0 is the whole run.
-    pub begin: usize,
-}
-
-impl PlanRequest {
-    /// A whole run of this many steps, with eta 0.
-    pub fn new(steps: usize) -> Self {
-        Self { steps, eta: 0.0, begin: 0 }
-    }
-
-    /// Sets eta.
-    pub fn eta(self, eta: f64) -> Self {
-        Self { eta, ..self }
-    }
-
-    /// Sets the step to begin at.
-    pub fn begin(self, begin: usize) -> Self {
-        Self { begin, ..self }
-    }
-
-    /// Checks what is true for every scheduler; called first by [`Scheduler::plan`](crate::Scheduler::plan).
-    ///
-    /// # Errors
-    /// Without steps, with more than [`MAX_STEPS`], with a beginning after the end, or with an impossible eta.
-    pub fn validate(&self) -> Result<(), PlanError> {
-        let &Self { steps, eta, begin } = self;
-        if steps == 0 {
-            return Err(PlanError::NoSteps);
-        }
-        if steps > MAX_STEPS {
-            return Err(PlanError::TooManySteps { steps, limit: MAX_STEPS });
-        }
-        if begin >= steps {
-            return Err(PlanError::BeginOutOfRange { begin, steps });
-        }
-        if !eta.is_finite() || eta < 0.0 {
-            return Err(PlanError::Eta { eta });
-        }
-        Ok(())
-    }
-}
 
 /// A planned run. It holds no tensors; any number of runs can start from it.
 #[derive(Debug, Clone)]
@@ -68,6 +16,8 @@ pub struct Plan {
     sigmas: Vec<f64>,
     init_noise_sigma: f64,
     level: NoiseLevel,
+    guided: bool,
+    noise_range: Option<[f64; 2]>,
     solver: Box<dyn Solver>,
 }
 
@@ -90,6 +40,8 @@ impl Plan {
             sigmas: levels().chain([final_level]).map(NoiseLevel::sigma).collect(),
             init_noise_sigma: 1.0,
             level: levels().next().unwrap_or(final_level),
+            noise_range: noise_range(&stages),
+            guided: stages.iter().any(|stage| stage.update.uses(Value::Unguided)),
             solver: Box::new(Program::new(stages)),
         })
     }
@@ -102,7 +54,16 @@ impl Plan {
         solver: Box<dyn Solver>,
     ) -> Self {
         let level = solver.evaluation().map_or(NoiseLevel::CLEAN, |evaluation| evaluation.level);
-        Self { steps, timesteps, sigmas, init_noise_sigma: 1.0, level, solver }
+        Self {
+            steps,
+            timesteps,
+            sigmas,
+            init_noise_sigma: 1.0,
+            level,
+            guided: false,
+            noise_range: None,
+            solver,
+        }
     }
 
     /// The same with another standard deviation of the initial noise.
@@ -135,10 +96,30 @@ impl Plan {
         self.level
     }
 
+    /// Whether the sampler makes use of the model output without guidance beside that with it (CFG++):
+    /// [`Run::advance_guided`](crate::Run::advance_guided). Always false for [`from_solver`](Self::from_solver).
+    pub fn wants_unguided(&self) -> bool {
+        self.guided
+    }
+
+    /// The least and the greatest sigma of the intervals that noise is asked for, if the sampler names any: what a Brownian
+    /// motion for [`Run::with_interval_noise`](crate::Run::with_interval_noise) has to reach over.
+    pub fn noise_range(&self) -> Option<[f64; 2]> {
+        self.noise_range
+    }
+
     /// A solver at the beginning of the run.
     pub fn solver(&self) -> Box<dyn Solver> {
         self.solver.clone()
     }
+}
+
+fn noise_range(stages: &[Stage]) -> Option<[f64; 2]> {
+    let intervals = stages.iter().filter_map(|stage| stage.update.interval);
+    intervals.fold(None, |range, (from, to)| {
+        let [least, most] = range.unwrap_or([to, from]);
+        Some([to.min(least), from.max(most)])
+    })
 }
 
 fn check_stages(stages: &[Stage], steps: usize) -> Result<(), PlanError> {
@@ -182,23 +163,6 @@ mod tests {
 
     fn plan(stages: Vec<Stage>) -> Result<Plan, PlanError> {
         Plan::from_stages(&PlanRequest::new(1), stages, NoiseLevel::CLEAN)
-    }
-
-    #[test]
-    fn requests_are_checked() {
-        assert_eq!(PlanRequest::new(0).validate(), Err(PlanError::NoSteps));
-        assert!(matches!(
-            PlanRequest::new(usize::MAX).validate(),
-            Err(PlanError::TooManySteps { .. })
-        ));
-        assert!(matches!(
-            PlanRequest::new(3).begin(3).validate(),
-            Err(PlanError::BeginOutOfRange { .. })
-        ));
-        for eta in [f64::NAN, f64::INFINITY, -0.1] {
-            assert!(matches!(PlanRequest::new(3).eta(eta).validate(), Err(PlanError::Eta { .. })));
-        }
-        assert_eq!(PlanRequest::new(3).eta(1.0).begin(2).validate(), Ok(()));
     }
 
     #[test]

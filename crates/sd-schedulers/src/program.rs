@@ -51,8 +51,19 @@ pub struct Update {
     pub store: Vec<(usize, Combination)>,
     /// The next latents.
     pub next: Combination,
+    /// The interval of sigmas over which the noise is that of a Brownian motion, for samplers of stochastic equations: what
+    /// [`IntervalNoise`](crate::IntervalNoise) is asked for, if the run has one. Without it, noise is always fresh.
+    pub interval: Option<(f64, f64)>,
     /// Whether this finishes a step, as the user counts steps.
     pub finishes_step: bool,
+}
+
+impl Update {
+    /// Whether any of the combinations uses a value.
+    pub fn uses(&self, value: Value) -> bool {
+        let stored = self.store.iter().map(|(_, combination)| combination);
+        stored.chain([&self.denoised, &self.next]).any(|combination| combination.uses(value))
+    }
 }
 
 /// An evaluation and the update that follows it.
@@ -74,17 +85,42 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// An evaluation at a noise level: the input is scaled to unit variance, and the clean latents follow from what the
-    /// model predicts. The latents do not change until [`next`](Self::next) says how.
+    /// An evaluation at a noise level: the input is scaled to unit variance (not for flow matching, where models are trained
+    /// without), and the clean latents follow from what the model predicts. The latents do not change until
+    /// [`next`](Self::next) says how.
     pub fn new(timestep: f64, level: NoiseLevel, prediction: PredictionType) -> Self {
+        let input_scale = match prediction {
+            PredictionType::FlowPrediction => 1.0,
+            _ => level.input_scale(),
+        };
         Self {
-            evaluation: Evaluation { timestep, input_scale: level.input_scale(), level },
+            evaluation: Evaluation { timestep, input_scale, level },
             update: Update {
                 denoised: level.denoised(prediction),
                 next: 1.0 * Value::Sample,
                 ..Update::default()
             },
         }
+    }
+
+    /// Sets the factor of the latents before they enter the model.
+    pub fn input_scale(mut self, input_scale: f64) -> Self {
+        self.evaluation.input_scale = input_scale;
+        self
+    }
+
+    /// Sets how the clean latents follow from the model output.
+    pub fn denoised(mut self, denoised: Combination) -> Self {
+        self.update.denoised = denoised;
+        self
+    }
+
+    /// Says over which sigmas the noise of this update is that of a Brownian motion. A step of no length, or down to zero,
+    /// adds none, and has no interval.
+    pub fn noise_between(mut self, sigma: f64, sigma_next: f64) -> Self {
+        let is_step = 0.0 < sigma_next && sigma_next < sigma;
+        self.update.interval = is_step.then_some((sigma, sigma_next));
+        self
     }
 
     /// Bounds the predicted clean latents.
@@ -97,6 +133,15 @@ impl Stage {
     pub fn store(mut self, slot: usize, value: Combination) -> Self {
         self.update.store.push((slot, value));
         self
+    }
+
+    /// Puts a value in front of a history of `slots`, the newest first, of which `made` are filled already.
+    pub fn remember(self, slots: &[usize], made: usize, value: Combination) -> Self {
+        let Some(&newest) = slots.first() else { return self };
+        let older = slots.windows(2).take(made);
+        older.fold(self.store(newest, value), |stage, pair| {
+            stage.store(pair[1], 1.0 * Value::Stored(pair[0]))
+        })
     }
 
     /// Sets the next latents.

@@ -1,14 +1,18 @@
 //! Runs on tensors: the thin layer between a solver's coefficients and a backend.
 
+use std::sync::Arc;
+
 use burn_tensor::{DType, FloatDType, Tensor, TensorData, backend::Backend};
 
 use crate::{
     error::RunError,
+    interval::IntervalNoise,
     machine::{Machine, Operand, Progress, threshold},
     plan::Plan,
     program::Limit,
     rng::NoiseGenerator,
     schedule::NoiseLevel,
+    state::RunState,
 };
 
 /// What the model is to be evaluated on.
@@ -55,9 +59,65 @@ impl<B: Backend, const D: usize> Run<B, D> {
         noise: &mut dyn NoiseGenerator,
     ) -> Result<Progress, RunError> {
         self.check_shape(&output)?;
-        self.machine.advance(output.cast(FloatDType::F32), |sample| {
-            normal(noise, sample.dims(), &sample.device())
+        self.machine.advance(output.cast(FloatDType::F32), None, noise)
+    }
+
+    /// The same with the model output without guidance beside it, which CFG++ samplers use; [`advance`](Self::advance)
+    /// takes the one output for both.
+    ///
+    /// # Shapes
+    /// - output, unguided: that of the latents
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn advance_guided(
+        &mut self,
+        output: Tensor<B, D>,
+        unguided: Tensor<B, D>,
+        noise: &mut dyn NoiseGenerator,
+    ) -> Result<Progress, RunError> {
+        self.check_shape(&output)?;
+        self.check_shape(&unguided)?;
+        let unguided = unguided.cast(FloatDType::F32);
+        self.machine.advance(output.cast(FloatDType::F32), Some(unguided), noise)
+    }
+
+    /// The same run with noise from this source wherever the sampler names an interval of sigmas.
+    pub fn with_interval_noise(mut self, source: Arc<dyn IntervalNoise>) -> Self {
+        self.machine.interval_noise = Some(source);
+        self
+    }
+
+    /// What [`resume`](Self::resume) goes on from. This reads the latents, and what the sampler keeps, from the device.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn save(&self) -> Result<RunState, RunError> {
+        self.machine.save(|tensor| {
+            let data = tensor.clone().try_into_data();
+            let data = data.map_err(|error| RunError::Read(error.to_string()))?;
+            Ok(data.iter::<f32>().collect())
         })
+    }
+
+    /// Goes on with a run that was saved, over the same plan.
+    ///
+    /// # Errors
+    /// If the state is of a longer plan, or of latents of another size than `shape`.
+    pub fn resume(
+        plan: &Plan,
+        state: RunState,
+        shape: [usize; D],
+        device: &B::Device,
+    ) -> Result<Self, RunError> {
+        if shape.iter().product::<usize>() != state.latents.len() {
+            let found = vec![state.latents.len()];
+            return Err(RunError::Shape { expected: shape.to_vec(), found });
+        }
+        let tensor = |numbers: Vec<f32>| {
+            Tensor::from_data(TensorData::new(numbers, shape), (device, DType::F32))
+        };
+        Ok(Self { machine: Machine::resume(plan, state, tensor)? })
     }
 
     /// The latents.
@@ -149,6 +209,15 @@ impl<B: Backend, const D: usize> Operand for Tensor<B, D> {
             Limit::Clip { range } => Ok(self.clamp(-range, range)),
             Limit::Dynamic { ratio, max_value } => dynamic_threshold(self, ratio, max_value),
         }
+    }
+
+    fn count(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    fn filled(&self, numbers: Vec<f32>) -> Self {
+        let data = TensorData::new(numbers, self.dims());
+        Tensor::from_data(data, (&self.device(), DType::F32))
     }
 }
 

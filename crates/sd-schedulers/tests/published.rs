@@ -6,7 +6,7 @@
 use sd_schedulers::{HostRun, PlanRequest, SchedulerConfig, TorchCpuGenerator};
 use serde_json::json;
 
-/// The sum of magnitudes after ten steps. Those tests pass the scaled input on as the sample, and so does this.
+/// The sum of magnitudes after ten steps. Those tests (but EDM's) pass the scaled input on as the sample, and so does this.
 fn full_loop(class: &str, keys: serde_json::Value) -> f64 {
     let config = keys.as_object().unwrap().iter();
     let config = config
@@ -22,7 +22,9 @@ fn full_loop(class: &str, keys: serde_json::Value) -> f64 {
     let mut generator = TorchCpuGenerator::new(0);
     while let Some((input, evaluation)) = run.evaluation() {
         let factor = evaluation.timestep / (evaluation.timestep + 1.0);
-        run.set_latents(input.clone()).unwrap();
+        if class != "EDMEulerScheduler" {
+            run.set_latents(input.clone()).unwrap();
+        }
         run.advance(input.iter().map(|x| x * factor).collect(), &mut generator).unwrap();
     }
     run.latents().iter().map(|value| value.abs()).sum()
@@ -84,4 +86,51 @@ fn dpm_multistep() {
     mean(json!({}), 0.3301);
     mean(json!({"prediction_type": "v_prediction"}), 0.2251);
     mean(json!({"prediction_type": "v_prediction", "use_karras_sigmas": true}), 0.2096);
+    mean(json!({"prediction_type": "v_prediction", "use_lu_lambdas": true}), 0.1554);
+}
+
+#[test]
+fn other_samplers_in_terms_of_sigmas() {
+    let steps = 1100;
+    check("LMSDiscreteScheduler", json!({"num_train_timesteps": steps}), 1006.388);
+    check("KDPM2DiscreteScheduler", json!({"num_train_timesteps": steps}), 20.4125);
+}
+
+#[test]
+fn ddim_inverse() {
+    check("DDIMInverseScheduler", json!({}), 671.6816);
+    check("DDIMInverseScheduler", json!({"prediction_type": "v_prediction"}), 1394.2185);
+    let beta = |to_one: bool| json!({"beta_start": 0.01, "set_alpha_to_one": to_one});
+    check("DDIMInverseScheduler", beta(true), 539.9622);
+    check("DDIMInverseScheduler", beta(false), 542.6722);
+}
+
+#[test]
+fn other_samplers_in_terms_of_log_snrs() {
+    let mean = |class: &str, keys: serde_json::Value, expected: f64| {
+        let found = full_loop(class, keys.clone()) / 768.0;
+        assert!((found - expected).abs() < 1e-3, "{class} {keys}: {expected}, found {found}");
+    };
+    let single = "DPMSolverSinglestepScheduler";
+    let last = |karras: bool, prediction: &str| {
+        json!({
+            "final_sigmas_type": "sigma_min", "use_karras_sigmas": karras, "prediction_type": prediction,
+        })
+    };
+    mean(single, last(false, "epsilon"), 0.2791);
+    mean(single, last(true, "epsilon"), 0.2248);
+    mean(single, last(false, "v_prediction"), 0.1453);
+    mean(single, last(true, "v_prediction"), 0.0649);
+    mean("DEISMultistepScheduler", json!({}), 0.23916);
+    mean("DEISMultistepScheduler", json!({"prediction_type": "v_prediction"}), 0.091);
+    let unipc = "UniPCMultistepScheduler";
+    mean(unipc, last(false, "epsilon"), 0.2464);
+    mean(unipc, last(true, "epsilon"), 0.2925);
+    mean(unipc, last(false, "v_prediction"), 0.1014);
+    mean(unipc, last(true, "v_prediction"), 0.1966);
+}
+
+#[test]
+fn edm_euler() {
+    check("EDMEulerScheduler", json!({}), 34.1855);
 }

@@ -21,7 +21,7 @@ fn alphas_cumprod() {
     let tables: Vec<Table> = serde_json::from_slice(&fixture("tables.json")).unwrap();
     let file = fixture("tables.safetensors");
     let file = SafeTensors::deserialize(&file).unwrap();
-    assert_eq!(tables.len(), 9);
+    assert_eq!(tables.len(), 12);
     for Table { config, crc32: expected, tensor } in tables {
         let schedule = config.training().unwrap().schedule().unwrap();
         let values = schedule.alphas_cumprod();
@@ -33,9 +33,9 @@ fn alphas_cumprod() {
         let reference = numbers(&file, &tensor);
         assert_eq!(values.len(), reference.len());
         for (found, expected) in values.iter().zip(reference) {
-            // differences of nearly equal roots, at the end, keep four digits only
+            // differences of nearly equal roots, whose last bits are those of torch's functions on one machine
             assert!(
-                (found - expected).abs() <= 1e-6 * expected + 1e-11,
+                (found - expected).abs() <= 1e-6 * expected + 2e-8 * expected.sqrt(),
                 "{config:?}: {found} {expected}"
             );
         }

@@ -1,6 +1,7 @@
 //! The pipeline: components that belong together, and the runs that are made with them.
 
 mod builder;
+mod noise;
 mod options;
 mod parts;
 
@@ -9,10 +10,10 @@ use std::{fmt, path::Path, sync::Arc};
 use image::RgbImage;
 use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterView};
-use sd_schedulers::{BatchGenerator, NoiseGenerator, Plan, PlanRequest, Scheduler, normal};
+use sd_schedulers::{PlanRequest, Scheduler, normal};
 
 use crate::{
-    Error, ModelError, Seeds, TextToImage,
+    Error, ModelError, TextToImage,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
     loading,
     prompts::Prompts,
@@ -87,20 +88,27 @@ impl<B: DiffusionBackend> Pipeline<B> {
     /// As [`generate`](Self::generate).
     pub fn run(&self, request: &TextToImage) -> Result<Run<B>, Error> {
         request.validate()?;
-        let plan = self.plan(request)?;
+        let scheduler = self.scheduler_of(request)?;
+        let plan = scheduler.plan(&PlanRequest::new(request.steps).eta(request.eta))?;
         let shape = self.latent_shape(request)?;
         if let Some(latents) = &request.latents {
             latents.check(shape)?;
         }
-        let mut noise = generator(request);
+        let mut noise = noise::generator(request);
         let latents = match &request.latents {
             Some(latents) => latents.to_tensor(&self.device),
             None => normal(noise.as_mut(), shape, &self.device),
         };
         let latents = latents.mul_scalar(plan.init_noise_sigma());
+        let mut sampler = sd_schedulers::Run::new(&plan, latents);
+        let count = shape.iter().product();
+        if let Some(noise) = noise::interval_noise(request, scheduler.config(), &plan, count)? {
+            sampler = sampler.with_interval_noise(noise);
+        }
         let mut run = Run {
             parts: self.parts.clone(),
-            sampler: sd_schedulers::Run::new(&plan, latents),
+            sampler,
+            wants_unguided: plan.wants_unguided(),
             noise,
             guidance: self.guidance.clone(),
             hooks: self.hooks.clone(),
@@ -217,11 +225,11 @@ impl<B: DiffusionBackend> Pipeline<B> {
         Ok(())
     }
 
-    fn plan(&self, request: &TextToImage) -> Result<Plan, Error> {
-        let plan = PlanRequest::new(request.steps).eta(request.eta);
+    /// The sampler that the request names, with the model's own configuration, or the pipeline's.
+    fn scheduler_of(&self, request: &TextToImage) -> Result<Arc<dyn Scheduler>, Error> {
         Ok(match request.scheduler {
-            Some(kind) => kind.with_config_of(self.scheduler.config())?.plan(&plan)?,
-            None => self.scheduler.plan(&plan)?,
+            Some(kind) => Arc::from(kind.with_config_of(self.scheduler.config())?),
+            None => self.scheduler.clone(),
         })
     }
 
@@ -230,13 +238,6 @@ impl<B: DiffusionBackend> Pipeline<B> {
         let [width, height] = request.checked_size(self.default_size(), factor)?;
         let channels = self.parts.denoiser.latent_channels();
         Ok([request.batch_size(), channels, height / factor, width / factor])
-    }
-}
-
-fn generator(request: &TextToImage) -> Box<dyn NoiseGenerator> {
-    match &request.seeds {
-        Seeds::Batch(seed) => request.generator.seeded(*seed),
-        Seeds::PerImage(seeds) => Box::new(BatchGenerator::seeded(request.generator, seeds)),
     }
 }
 

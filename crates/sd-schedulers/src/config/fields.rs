@@ -87,6 +87,19 @@ impl Fields<'_> {
         })
     }
 
+    /// A finite number above `bound`, or none.
+    pub(crate) fn optional_number_above(
+        &self,
+        key: &str,
+        bound: f64,
+    ) -> Result<Option<f64>, ConfigError> {
+        let value = self.optional_number(key)?;
+        match value.filter(|value| !(value.is_finite() && *value > bound)) {
+            Some(value) => Err(out_of_range(key, format!("a finite number above {bound}"), value)),
+            None => Ok(value),
+        }
+    }
+
     /// A whole number; `1.0` is one too, as it is in Python.
     pub(crate) fn count(
         &self,
@@ -133,11 +146,22 @@ impl Fields<'_> {
         default: T,
     ) -> Result<T, ConfigError> {
         match self.values.get(key) {
-            None => Ok(default),
+            Some(Value::Null) => Err(wrong_type(key, "a string", &Value::Null)),
+            _ => Ok(self.optional_name(key)?.unwrap_or(default)),
+        }
+    }
+
+    pub(crate) fn optional_name<T: FromStr<Err = UnknownName>>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        match self.values.get(key) {
+            None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => text
                 .parse()
+                .map(Some)
                 .map_err(|source| ConfigError::UnknownValue { key: key.to_string(), source }),
-            Some(value) => Err(wrong_type(key, "a string", value)),
+            Some(value) => Err(wrong_type(key, "a string or null", value)),
         }
     }
 

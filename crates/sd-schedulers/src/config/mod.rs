@@ -78,7 +78,7 @@ impl SchedulerConfig {
 
     /// The keys that describe how the model was trained.
     pub fn training(&self) -> Result<TrainingConfig, ConfigError> {
-        TrainingConfig::read(self.fields(), kind::default_betas(&self.class_name))
+        TrainingConfig::read(self.fields())
     }
 
     /// The scheduler of this configuration's class.

@@ -29,9 +29,30 @@ pub struct TrainingConfig {
     pub rescale_betas_zero_snr: bool,
 }
 
+/// What a class of diffusers takes where a configuration says nothing.
+struct Defaults {
+    beta_start: f64,
+    beta_end: f64,
+    beta_schedule: BetaSchedule,
+}
+
+fn defaults_of(class: &str) -> Defaults {
+    let (beta_schedule, stable_diffusion) = match class {
+        "LCMScheduler" | "TCDScheduler" => (BetaSchedule::ScaledLinear, true),
+        "HeunDiscreteScheduler"
+        | "KDPM2DiscreteScheduler"
+        | "KDPM2AncestralDiscreteScheduler"
+        | "DPMSolverSDEScheduler" => (BetaSchedule::Linear, true),
+        _ => (BetaSchedule::Linear, false),
+    };
+    let (beta_start, beta_end) = if stable_diffusion { (0.00085, 0.012) } else { (0.0001, 0.02) };
+    Defaults { beta_start, beta_end, beta_schedule }
+}
+
 impl TrainingConfig {
-    /// Reads the keys; `default_betas` are the class defaults of `beta_start` and `beta_end`.
-    pub(crate) fn read(fields: Fields<'_>, default_betas: (f64, f64)) -> Result<Self, ConfigError> {
+    /// Reads the keys.
+    pub(crate) fn read(fields: Fields<'_>) -> Result<Self, ConfigError> {
+        let default = defaults_of(fields.class);
         let num_train_timesteps =
             fields.count("num_train_timesteps", 1000, 1, MAX_TRAIN_TIMESTEPS)?;
         let trained_betas = fields.optional_numbers("trained_betas")?;
@@ -43,13 +64,26 @@ impl TrainingConfig {
         }
         Ok(Self {
             num_train_timesteps,
-            beta_start: fields.number_from("beta_start", default_betas.0, 0.0)?,
-            beta_end: fields.number_from("beta_end", default_betas.1, 0.0)?,
-            beta_schedule: fields.name("beta_schedule", BetaSchedule::Linear)?,
+            beta_start: fields.number_from("beta_start", default.beta_start, 0.0)?,
+            beta_end: fields.number_from("beta_end", default.beta_end, 0.0)?,
+            beta_schedule: fields.name("beta_schedule", default.beta_schedule)?,
             trained_betas,
             prediction_type: fields.name("prediction_type", PredictionType::Epsilon)?,
             rescale_betas_zero_snr: fields.switch("rescale_betas_zero_snr")?,
         })
+    }
+
+    /// The prediction type, or an error if it is none of those that a sampler knows.
+    pub(crate) fn predicts_one_of(
+        &self,
+        fields: Fields<'_>,
+        known: &[PredictionType],
+    ) -> Result<PredictionType, ConfigError> {
+        let prediction = self.prediction_type;
+        match known.contains(&prediction) {
+            true => Ok(prediction),
+            false => Err(fields.unsupported("prediction_type", prediction)),
+        }
     }
 
     /// The noise schedule.

@@ -1,49 +1,33 @@
 //! DDIM: "Denoising Diffusion Implicit Models", <https://arxiv.org/abs/2010.02502>, formulas (12) and (16).
 
+use super::{
+    Configured, DIFFUSION, Method, alpha_cumprod_at, alpha_cumprod_beyond, clipping, thresholding,
+};
 use crate::{
-    Scheduler, SchedulerConfig,
+    SchedulerConfig,
     combination::Value::{Denoised, Noise},
     config::TrainingConfig,
     error::{ConfigError, PlanError},
-    plan::{Plan, PlanRequest},
+    plan::Plan,
     program::{Limit, Stage},
-    samplers::{DEFAULT_BETAS, alpha_cumprod_at, clipping, thresholding},
-    schedule::{NoiseLevel, NoiseSchedule, Spacing, TimestepSpacing},
+    request::PlanRequest,
+    schedule::{NoiseLevel, NoiseSchedule, PredictionType, Spacing, TimestepSpacing},
 };
 
 /// `DDIMScheduler`.
+pub type Ddim = Configured<DdimMethod>;
+
+/// The method of [`Ddim`].
 #[derive(Debug, Clone)]
-pub struct Ddim {
-    config: SchedulerConfig,
-    training: TrainingConfig,
+pub struct DdimMethod {
+    prediction: PredictionType,
     schedule: NoiseSchedule,
     spacing: Spacing,
     limit: Limit,
     final_alpha_cumprod: f64,
 }
 
-impl Ddim {
-    /// # Errors
-    /// If a key has the wrong type or an impossible value.
-    pub fn new(config: SchedulerConfig) -> Result<Self, ConfigError> {
-        let fields = config.fields();
-        let training = TrainingConfig::read(fields, DEFAULT_BETAS)?;
-        let schedule = training.schedule()?;
-        let clip = clipping(fields, true)?;
-        let final_alpha_cumprod = match fields.flag("set_alpha_to_one", true)? {
-            true => 1.0,
-            false => schedule.alphas_cumprod()[0],
-        };
-        Ok(Self {
-            spacing: Spacing::read(fields, TimestepSpacing::Leading)?,
-            limit: thresholding(fields)?.unwrap_or(clip),
-            final_alpha_cumprod,
-            training,
-            schedule,
-            config,
-        })
-    }
-
+impl DdimMethod {
     fn stage(&self, timestep: i64, previous: i64, eta: f64) -> Result<Stage, PlanError> {
         let alpha = alpha_cumprod_at(&self.schedule, timestep)?;
         let alpha_previous = if previous < 0 {
@@ -59,28 +43,38 @@ impl Ddim {
             return Err(PlanError::Eta { eta });
         }
         let level = NoiseLevel::variance_preserving(alpha);
-        let prediction = self.training.prediction_type;
         // The noise is that of the unbounded prediction (diffusers' use_clipped_model_output = false).
         let mut next = alpha_previous.sqrt() * Denoised
-            + direction.max(0.0).sqrt() * level.epsilon(prediction);
+            + direction.max(0.0).sqrt() * level.epsilon(self.prediction);
         if eta > 0.0 {
             next = next + std_dev * Noise;
         }
-        Ok(Stage::new(timestep as f64, level, prediction)
+        Ok(Stage::new(timestep as f64, level, self.prediction)
             .limit(self.limit)
             .next(next)
             .finish_step())
     }
 }
 
-impl Scheduler for Ddim {
-    fn config(&self) -> &SchedulerConfig {
-        &self.config
+impl Method for DdimMethod {
+    fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
+        let fields = config.fields();
+        super::refuse_sigma_schedule(fields)?;
+        let training = TrainingConfig::read(fields)?;
+        let schedule = training.schedule()?;
+        let clip = clipping(fields, true)?;
+        Ok(Self {
+            prediction: training.predicts_one_of(fields, DIFFUSION)?,
+            spacing: Spacing::read(fields, TimestepSpacing::Leading)?,
+            limit: thresholding(fields)?.unwrap_or(clip),
+            final_alpha_cumprod: alpha_cumprod_beyond(fields, &schedule, true)?,
+            schedule,
+        })
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
-        request.validate()?;
-        let (steps, limit) = (request.steps, self.training.num_train_timesteps);
+        request.refuse_custom("DDIMScheduler")?;
+        let (steps, limit) = (request.steps, self.schedule.num_train_timesteps());
         if steps > limit {
             return Err(PlanError::TooManySteps { steps, limit });
         }

@@ -1,18 +1,20 @@
 //! Heun's method: "Elucidating the Design Space of Diffusion-Based Generative Models",
-//! <https://arxiv.org/abs/2206.00364>, algorithm 1 without churn. Every step but the last evaluates twice.
+//! <https://arxiv.org/abs/2206.00364>, algorithm 1 without churn. Every step but that to zero evaluates twice.
 
+use super::{
+    Configured, DIFFUSION, Method, clipping, refuse_zero_snr,
+    sigma_ladder::{Rung, SigmaLadder},
+};
 use crate::{
-    Scheduler, SchedulerConfig,
+    SchedulerConfig,
     combination::{
         Combination,
         Value::{Denoised, Sample, Stored},
     },
-    config::TrainingConfig,
     error::{ConfigError, PlanError},
-    plan::{Plan, PlanRequest},
+    plan::Plan,
     program::{Limit, Stage},
-    samplers::{HEUN_BETAS, clipping, ends, refuse_zero_snr, sigmas_at},
-    schedule::{NoiseLevel, NoiseSchedule, SigmaRule, Spacing, TimestepSpacing},
+    request::PlanRequest,
 };
 
 /// Slot of the derivative at the beginning of the step.
@@ -21,76 +23,57 @@ const DERIVATIVE: usize = 0;
 const START: usize = 1;
 
 /// `HeunDiscreteScheduler`.
+pub type Heun = Configured<HeunMethod>;
+
+/// The method of [`Heun`].
 #[derive(Debug, Clone)]
-pub struct Heun {
-    config: SchedulerConfig,
-    training: TrainingConfig,
-    schedule: NoiseSchedule,
-    spacing: Spacing,
-    rule: SigmaRule,
+pub struct HeunMethod {
+    ladder: SigmaLadder,
     limit: Limit,
 }
 
-impl Heun {
-    /// # Errors
-    /// If a key has the wrong type or an impossible value.
-    pub fn new(config: SchedulerConfig) -> Result<Self, ConfigError> {
-        let fields = config.fields();
-        refuse_zero_snr(fields)?;
-        let training = TrainingConfig::read(fields, HEUN_BETAS)?;
-        Ok(Self {
-            schedule: training.schedule()?,
-            spacing: Spacing::read(fields, TimestepSpacing::Linspace)?,
-            rule: SigmaRule::read(fields)?,
-            limit: clipping(fields, false)?,
-            training,
-            config,
-        })
-    }
-
-    fn stage(&self, timestep: f64, sigma: f64) -> Stage {
-        let level = NoiseLevel::variance_exploding(sigma);
-        Stage::new(timestep, level, self.training.prediction_type).limit(self.limit)
-    }
-
-    /// The evaluations of the step from one `(timestep, sigma)` to another, or to sigma 0.
-    fn step(&self, from: (f64, f64), to: Option<(f64, f64)>) -> Vec<Stage> {
-        let change = to.map_or(0.0, |(_, sigma)| sigma) - from.1;
-        let euler = || 1.0 * Sample + change * derivative(from.1);
-        let first = self.stage(from.0, from.1);
-        let Some(to) = to else { return vec![first.next(euler()).finish_step()] };
-        let corrected =
-            1.0 * Stored(START) + (0.5 * change) * (1.0 * Stored(DERIVATIVE) + derivative(to.1));
-        vec![
-            first.store(DERIVATIVE, derivative(from.1)).store(START, 1.0 * Sample).next(euler()),
-            self.stage(to.0, to.1).next(corrected).finish_step(),
-        ]
-    }
-}
-
 /// The slope of the probability flow in sigma.
-fn derivative(sigma: f64) -> Combination {
+pub(super) fn derivative(sigma: f64) -> Combination {
     (1.0 / sigma) * (1.0 * Sample - 1.0 * Denoised)
 }
 
-impl Scheduler for Heun {
-    fn config(&self) -> &SchedulerConfig {
-        &self.config
+/// The evaluations of one step: at its beginning, and at its end (at this timestep) unless that is clean.
+pub(super) fn heun_step(
+    rung: Rung,
+    next_timestep: f64,
+    stage: impl Fn(f64, f64) -> Stage,
+) -> Vec<Stage> {
+    let change = rung.to - rung.from;
+    let euler = 1.0 * Sample + change * derivative(rung.from);
+    let first = stage(rung.timestep, rung.from).next(euler);
+    if rung.to == 0.0 {
+        return vec![first.finish_step()];
+    }
+    let slopes = 1.0 * Stored(DERIVATIVE) + derivative(rung.to);
+    vec![
+        first.store(DERIVATIVE, derivative(rung.from)).store(START, 1.0 * Sample),
+        stage(next_timestep, rung.to)
+            .next(1.0 * Stored(START) + (0.5 * change) * slopes)
+            .finish_step(),
+    ]
+}
+
+impl Method for HeunMethod {
+    fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
+        let fields = config.fields();
+        refuse_zero_snr(fields)?;
+        let ladder = SigmaLadder::read_with_switches(fields, DIFFUSION)?;
+        Ok(Self { ladder, limit: clipping(fields, false)? })
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
-        request.validate()?;
-        let training_sigmas = self.schedule.sigmas();
-        let mut timesteps = self.spacing.timesteps(training_sigmas.len(), request.steps)?;
-        let mut sigmas = sigmas_at(&training_sigmas, &timesteps);
-        let (least, most) = ends(&sigmas);
-        self.rule.apply(&mut timesteps, &mut sigmas, (least, most), &training_sigmas);
-        let levels: Vec<(f64, f64)> = timesteps.into_iter().zip(sigmas).collect();
-        let stages = (request.begin..levels.len())
-            .flat_map(|index| self.step(levels[index], levels.get(index + 1).copied()))
-            .collect();
-        let init_noise_sigma = self.spacing.init_noise_sigma(most);
-        Ok(Plan::from_stages(request, stages, NoiseLevel::variance_exploding(0.0))?
-            .with_init_noise_sigma(init_noise_sigma))
+        let rungs = self.ladder.rungs(request)?;
+        let next = self.ladder.timesteps_after(&rungs);
+        let stage = |timestep, sigma| self.ladder.stage(timestep, sigma).limit(self.limit);
+        let stages = rungs
+            .from(request.begin)
+            .zip(&next[request.begin..])
+            .flat_map(|(rung, &next)| heun_step(rung, next, stage));
+        self.ladder.plan(request, &rungs, stages.collect())
     }
 }

@@ -15,6 +15,10 @@ named_enum! {
         ScaledLinear = "scaled_linear",
         /// Cosine of the signal, betas capped at 0.999 (<https://arxiv.org/abs/2102.09672>).
         SquaredCosCapV2 = "squaredcos_cap_v2",
+        /// A logistic curve from `beta_start` to `beta_end` (GeoDiff, <https://arxiv.org/abs/2203.02923>).
+        Sigmoid = "sigmoid",
+        /// Log-SNRs of the Laplace distribution, betas capped at 0.999 (<https://arxiv.org/abs/2407.03297>).
+        Laplace = "laplace",
     }
 }
 
@@ -28,15 +32,30 @@ impl BetaSchedule {
                 roots.into_iter().map(|root| root * root).collect()
             }
             Self::SquaredCosCapV2 => {
-                let alpha_bar = |index: usize| {
-                    let time = index as f64 / count as f64;
-                    ((time + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2)
-                };
-                let beta = |index| (1.0 - alpha_bar(index + 1) / alpha_bar(index)).min(0.999);
-                (0..count).map(|index| beta(index) as f32).collect()
+                let angle = |time: f64| (time + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
+                betas_of(count, |time| angle(time).cos().powi(2))
             }
+            Self::Sigmoid => {
+                let (range, start) = ((beta_end - beta_start) as f32, beta_start as f32);
+                let logistic = |x: f32| 1.0 / (1.0 + (-x).exp());
+                let places = linspace_f32(-6.0, 6.0, count);
+                places.into_iter().map(|x| logistic(x) * range + start).collect()
+            }
+            Self::Laplace => betas_of(count, |time| {
+                let from_middle = 0.5 - time;
+                let log_snr =
+                    -0.5 * 1f64.copysign(from_middle) * (1.0 - 2.0 * from_middle.abs() + 1e-6).ln();
+                let snr = log_snr.exp();
+                (snr / (1.0 + snr)).sqrt()
+            }),
         }
     }
+}
+
+/// The betas that follow from the cumulative product as a function of time from 0 to 1.
+fn betas_of(count: usize, alpha_bar: impl Fn(f64) -> f64) -> Vec<f32> {
+    let at = |index: usize| alpha_bar(index as f64 / count as f64);
+    (0..count).map(|index| (1.0 - at(index + 1) / at(index)).min(0.999) as f32).collect()
 }
 
 /// Evenly spaced numbers as `torch.linspace` has them: from both ends towards the middle, with fused multiply-adds.
@@ -199,6 +218,43 @@ mod tests {
         assert_eq!(betas[999], 0.999);
     }
 
+    // Against the curves that the schedules are defined by: a product of many small steps is the curve itself.
+    #[test]
+    fn products_follow_their_closed_forms() {
+        let schedule = |name: &str, steps: usize| {
+            let config = SchedulerConfig::new("DDPMScheduler").with("beta_schedule", name);
+            config.with("num_train_timesteps", steps).training().unwrap().schedule().unwrap()
+        };
+        for steps in [10, 1000] {
+            let cosine = schedule("squaredcos_cap_v2", steps);
+            let laplace = schedule("laplace", steps);
+            let angle = |time: f64| (time + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
+            for index in 0..steps - 1 {
+                let time = (index + 1) as f64 / steps as f64;
+                let expected = (angle(time).cos() / angle(0.0).cos()).powi(2);
+                assert_near(cosine.alphas_cumprod()[index], expected, 2e-4);
+                // the quantile function of the Laplace distribution: log-SNR 0.5 ln(2 t) below the middle
+                let snr = |time: f64| match time < 0.5 {
+                    true => (2.0 * time + 1e-6).powf(-0.5),
+                    false => (2.0 - 2.0 * time + 1e-6).powf(0.5),
+                };
+                let expected =
+                    ((snr(time) / (1.0 + snr(time))) / (snr(0.0) / (1.0 + snr(0.0)))).sqrt();
+                assert_near(laplace.alphas_cumprod()[index], expected, 2e-4);
+            }
+        }
+        // the logarithm of a product of 1 - beta is minus the integral of beta, to first order in beta
+        let training = SchedulerConfig::new("DDPMScheduler").with("beta_end", 2e-4);
+        for (name, mean) in
+            [("linear", 1.5e-4), ("scaled_linear", 1.471405e-4), ("sigmoid", 1.5e-4)]
+        {
+            let schedule =
+                training.clone().with("beta_schedule", name).training().unwrap().schedule();
+            let last = *schedule.unwrap().alphas_cumprod().last().unwrap();
+            assert_near(-last.ln(), 1000.0 * mean, 5e-4);
+        }
+    }
+
     #[test]
     fn impossible_betas_are_errors() {
         for config in [
@@ -220,7 +276,7 @@ mod tests {
         ] {
             assert!(matches!(config.training(), Err(ConfigError::OutOfRange { .. })));
         }
-        let config = stable_diffusion().with("beta_schedule", "laplace");
+        let config = stable_diffusion().with("beta_schedule", "laplacian");
         assert!(matches!(config.training(), Err(ConfigError::UnknownValue { .. })));
     }
 }

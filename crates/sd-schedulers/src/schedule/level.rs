@@ -14,6 +14,8 @@ named_enum! {
         Sample = "sample",
         /// The velocity `sqrt(alpha_cumprod) noise - sqrt(1 - alpha_cumprod) x_0` (<https://arxiv.org/abs/2202.00512>).
         VPrediction = "v_prediction",
+        /// The velocity `noise - x_0` of flow matching (<https://arxiv.org/abs/2210.02747>).
+        FlowPrediction = "flow_prediction",
     }
 }
 
@@ -46,6 +48,11 @@ impl NoiseLevel {
         Self { signal, noise: sigma * signal }
     }
 
+    /// The straight way between clean sample and noise (flow matching): `(1 - sigma) x_0 + sigma noise`.
+    pub fn flow(sigma: f64) -> Self {
+        Self { signal: 1.0 - sigma, noise: sigma }
+    }
+
     /// Noise-to-signal ratio.
     pub fn sigma(self) -> f64 {
         self.noise / self.signal
@@ -68,6 +75,9 @@ impl NoiseLevel {
             PredictionType::VPrediction => {
                 (signal * scale * scale) * Value::Sample - (noise * scale) * Value::Output
             }
+            PredictionType::FlowPrediction => {
+                (1.0 / (signal + noise)) * (1.0 * Value::Sample - noise * Value::Output)
+            }
         }
     }
 
@@ -82,6 +92,9 @@ impl NoiseLevel {
             }
             PredictionType::VPrediction => {
                 (noise * scale * scale) * Value::Sample + (signal * scale) * Value::Output
+            }
+            PredictionType::FlowPrediction => {
+                (1.0 / (signal + noise)) * (1.0 * Value::Sample + signal * Value::Output)
             }
         }
     }
@@ -109,6 +122,7 @@ mod tests {
             NoiseLevel::variance_preserving(0.3),
             NoiseLevel::variance_exploding(4.2),
             NoiseLevel::variance_preserving_sigma(4.2),
+            NoiseLevel::flow(0.3),
         ] {
             let sample = level.signal * clean + level.noise * epsilon;
             let scale = level.input_scale();
@@ -117,6 +131,7 @@ mod tests {
                 (PredictionType::Epsilon, epsilon),
                 (PredictionType::Sample, clean),
                 (PredictionType::VPrediction, velocity),
+                (PredictionType::FlowPrediction, epsilon - clean),
             ] {
                 assert!(
                     (evaluate(&level.denoised(prediction), sample, output) - clean).abs() < 1e-12

@@ -1,6 +1,11 @@
-//! Rules that place the sigmas of a run.
+//! What a configuration says about the sigmas of a run.
 
-use crate::{config::Fields, error::ConfigError, names::named_enum, schedule::linspace};
+use crate::{
+    config::Fields,
+    error::ConfigError,
+    names::named_enum,
+    schedule::{SigmaSchedule, linspace},
+};
 
 /// Linear interpolation of `values` at a fractional index, clamped to the ends.
 pub fn interpolate(values: &[f64], index: f64) -> f64 {
@@ -11,28 +16,23 @@ pub fn interpolate(values: &[f64], index: f64) -> f64 {
     values[low] + (index - low as f64) * (values[high] - values[low])
 }
 
-/// The noise levels of Karras et al. (<https://arxiv.org/abs/2206.00364>, equation 5, rho = 7), falling.
-pub fn karras_sigmas(sigma_min: f64, sigma_max: f64, count: usize) -> Vec<f64> {
-    const RHO: f64 = 7.0;
-    let (least, most) = (sigma_min.powf(1.0 / RHO), sigma_max.powf(1.0 / RHO));
-    linspace(0.0, 1.0, count)
-        .into_iter()
-        .map(|ramp| (most + ramp * (least - most)).powf(RHO))
-        .collect()
-}
-
-/// `count` sigmas with evenly spaced logarithms from `sigma_max` to `sigma_min`, falling.
-pub(crate) fn log_linear_sigmas(sigma_min: f64, sigma_max: f64, count: usize) -> Vec<f64> {
-    linspace(sigma_max.ln(), sigma_min.ln(), count).into_iter().map(f64::exp).collect()
+/// Logarithms in f32 as in diffusers: whether an end of a rule is a timestep or just below hangs on it.
+pub(crate) fn log_sigmas_of(training_sigmas: &[f64]) -> Vec<f64> {
+    training_sigmas.iter().map(|sigma| f64::from(sigma.ln() as f32)).collect()
 }
 
 /// The fractional training timestep with this sigma, by interpolation of logarithms; `log_sigmas` rise.
-fn timestep_of_sigma(sigma: f64, log_sigmas: &[f64]) -> f64 {
+pub(crate) fn timestep_of_sigma(sigma: f64, log_sigmas: &[f64]) -> f64 {
     let log_sigma = sigma.max(1e-10).ln();
     let Some(most) = log_sigmas.len().checked_sub(2) else { return 0.0 };
     let low = log_sigmas.partition_point(|&value| value <= log_sigma).saturating_sub(1).min(most);
     let weight = (log_sigmas[low] - log_sigma) / (log_sigmas[low] - log_sigmas[low + 1]);
     low as f64 + weight.clamp(0.0, 1.0)
+}
+
+/// `count` sigmas with evenly spaced logarithms, as `linspace` in f32 and `exp` have them in diffusers' Euler.
+pub(crate) fn log_linear_sigmas(sigma_min: f64, sigma_max: f64, count: usize) -> Vec<f64> {
+    linspace(sigma_max.ln(), sigma_min.ln(), count).into_iter().map(f64::exp).collect()
 }
 
 named_enum! {
@@ -45,65 +45,67 @@ named_enum! {
     }
 }
 
-/// Where the sigmas of a run come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SigmaRule {
-    /// Those of the spaced timesteps.
-    Timesteps,
-    /// Karras' rule between the ends.
-    Karras,
+/// Where the sigmas of a run come from: the curve that a configuration names, if it names one, and its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct SigmaRule {
+    /// `None`: the sigmas of the spaced timesteps.
+    pub(crate) schedule: Option<SigmaSchedule>,
+    sigma_min: Option<f64>,
+    sigma_max: Option<f64>,
+    rho: Option<f64>,
 }
 
 impl SigmaRule {
+    /// `use_karras_sigmas` and its siblings, or the crate's own key `sigma_schedule`; the ends by `sigma_min` and
+    /// `sigma_max`, the power by `rho`.
     pub(crate) fn read(fields: Fields<'_>) -> Result<Self, ConfigError> {
-        let karras = fields.switch("use_karras_sigmas")?;
-        let others = ["use_exponential_sigmas", "use_beta_sigmas"];
-        let mut switched_on = Vec::new();
-        for key in others {
+        let switches = [
+            ("use_karras_sigmas", SigmaSchedule::Karras),
+            ("use_exponential_sigmas", SigmaSchedule::Exponential),
+            ("use_beta_sigmas", SigmaSchedule::Beta),
+        ];
+        let mut chosen = Vec::new();
+        for (key, schedule) in switches {
             if fields.switch(key)? {
-                switched_on.push(key);
+                chosen.push(schedule);
             }
         }
-        match (karras, switched_on.as_slice()) {
-            (false, []) => Ok(Self::Timesteps),
-            (true, []) => Ok(Self::Karras),
-            (false, [key]) => Err(fields.unsupported(key, true)),
+        let rule = Self::read_named(fields)?;
+        // The same said twice is no contradiction.
+        let agrees = |one: &SigmaSchedule| rule.schedule.is_none_or(|named| named == *one);
+        match chosen.as_slice() {
+            [] => Ok(rule),
+            [one] if agrees(one) => Ok(Self { schedule: Some(*one), ..rule }),
             _ => Err(ConfigError::SeveralSigmaRules),
         }
     }
 
-    /// Applies the rule to timesteps and their sigmas; `ends` are the least and the greatest sigma of Karras' rule.
-    pub(crate) fn apply(
-        self,
-        timesteps: &mut Vec<f64>,
-        sigmas: &mut Vec<f64>,
+    /// `sigma_schedule` alone, for classes without the switches.
+    pub(crate) fn read_named(fields: Fields<'_>) -> Result<Self, ConfigError> {
+        let positive = |key| fields.optional_number_above(key, 0.0);
+        Ok(Self {
+            schedule: fields.optional_name("sigma_schedule")?,
+            sigma_min: positive("sigma_min")?,
+            sigma_max: positive("sigma_max")?,
+            rho: positive("rho")?,
+        })
+    }
+
+    /// The sigmas of the curve, if there is one; `ends` are the least and the greatest where the configuration has none.
+    pub(crate) fn sigmas(
+        &self,
+        count: usize,
         ends: (f64, f64),
         training_sigmas: &[f64],
-    ) {
-        if self == Self::Karras {
-            *sigmas = karras_sigmas(ends.0, ends.1, timesteps.len());
-            // In f32 as in diffusers: whether an end of the rule is a timestep or just below hangs on it.
-            let log_sigmas: Vec<f64> =
-                training_sigmas.iter().map(|sigma| f64::from(sigma.ln() as f32)).collect();
-            *timesteps =
-                sigmas.iter().map(|&sigma| timestep_of_sigma(sigma, &log_sigmas)).collect();
-        }
+    ) -> Option<Vec<f64>> {
+        let ends = (self.sigma_min.unwrap_or(ends.0), self.sigma_max.unwrap_or(ends.1));
+        Some(self.schedule?.sigmas(count, ends, training_sigmas, self.rho))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    // Reference values: diffusers 0.42, DPMSolverMultistepScheduler with use_karras_sigmas over 10 steps.
-    #[test]
-    fn karras() {
-        let expected =
-            [14.6146, 9.1029, 5.4784, 3.1686, 1.7494, 0.9141, 0.4469, 0.2014, 0.0819, 0.0292];
-        for (found, expected) in karras_sigmas(0.02916716, 14.61464, 10).into_iter().zip(expected) {
-            assert!((found - expected).abs() < 6e-5, "expected {expected}, found {found}");
-        }
-    }
 
     #[test]
     fn interpolation_is_linear_and_clamped() {
@@ -121,5 +123,28 @@ mod tests {
         assert_eq!(timestep_of_sigma(0.0, &log_sigmas), 0.0);
         assert_eq!(timestep_of_sigma(99.0, &log_sigmas), 9.0);
         assert_eq!(timestep_of_sigma(1.0, &[0.0]), 0.0);
+    }
+
+    #[test]
+    fn rules_are_read_and_contradictions_refused() {
+        let rule = |json: serde_json::Value| {
+            SigmaRule::read(Fields { class: "Test", values: json.as_object().unwrap() })
+        };
+        let karras = rule(serde_json::json!({"use_karras_sigmas": true, "rho": 5.0})).unwrap();
+        assert_eq!(karras.schedule, Some(SigmaSchedule::Karras));
+        assert_eq!(karras.sigmas(2, (1.0, 32.0), &[]).unwrap(), [32.0, 1.0]);
+        let named = rule(serde_json::json!({"sigma_schedule": "kl_optimal", "sigma_max": 3.0}));
+        assert!((named.unwrap().sigmas(2, (1.0, 32.0), &[]).unwrap()[0] - 3.0).abs() < 1e-14);
+        let same = serde_json::json!({"sigma_schedule": "beta", "use_beta_sigmas": true});
+        assert!(rule(same).is_ok());
+        for two in [
+            serde_json::json!({"sigma_schedule": "beta", "use_karras_sigmas": true}),
+            serde_json::json!({"use_exponential_sigmas": true, "use_karras_sigmas": true}),
+        ] {
+            assert_eq!(rule(two), Err(ConfigError::SeveralSigmaRules));
+        }
+        assert!(rule(serde_json::json!({"sigma_min": -1.0})).is_err());
+        let unknown = rule(serde_json::json!({"sigma_schedule": "karas"})).unwrap_err();
+        assert!(unknown.to_string().contains("did you mean `karras`?"));
     }
 }

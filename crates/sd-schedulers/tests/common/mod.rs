@@ -2,6 +2,10 @@
 
 #![allow(dead_code)] // each test uses a part
 
+pub(crate) mod convergence;
+pub(crate) mod gaussian;
+pub(crate) mod trajectories;
+
 use std::{fs, path::PathBuf};
 
 use safetensors::SafeTensors;

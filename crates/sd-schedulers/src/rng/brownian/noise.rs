@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::BrownianTree;
-use crate::rng::{GeneratorKind, NoiseError};
+use crate::{
+    IntervalNoise,
+    rng::{GeneratorKind, NoiseError},
+};
 
 type Transform = Box<dyn Fn(f64) -> f64 + Send + Sync>;
 
@@ -120,6 +123,12 @@ impl BrownianNoise {
 /// What is left of a number in f32.
 fn f32_precision(value: f64) -> f64 {
     f64::from(value as f32)
+}
+
+impl IntervalNoise for BrownianNoise {
+    fn noise(&self, sigma: f64, sigma_next: f64) -> Vec<f32> {
+        Self::noise(self, sigma, sigma_next)
+    }
 }
 
 impl fmt::Debug for BrownianNoise {

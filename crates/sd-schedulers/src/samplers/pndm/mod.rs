@@ -7,53 +7,34 @@
 mod plms;
 mod runge_kutta;
 
+use super::{
+    Configured, Method, NO_SAMPLE, alpha_cumprod_at, alpha_cumprod_beyond, refuse_zero_snr,
+};
 use crate::{
-    Scheduler, SchedulerConfig,
+    SchedulerConfig,
     combination::Combination,
     config::TrainingConfig,
     error::{ConfigError, PlanError},
-    plan::{Plan, PlanRequest},
+    plan::Plan,
     program::Stage,
-    samplers::{DEFAULT_BETAS, alpha_cumprod_at, refuse_zero_snr},
+    request::PlanRequest,
     schedule::{NoiseLevel, NoiseSchedule, PredictionType, Spacing, TimestepSpacing},
 };
 
 /// `PNDMScheduler`.
+pub type Pndm = Configured<PndmMethod>;
+
+/// The method of [`Pndm`].
 #[derive(Debug, Clone)]
-pub struct Pndm {
-    config: SchedulerConfig,
-    training: TrainingConfig,
+pub struct PndmMethod {
+    prediction: PredictionType,
     schedule: NoiseSchedule,
     spacing: Spacing,
     skip_prk_steps: bool,
     final_alpha_cumprod: f64,
 }
 
-impl Pndm {
-    /// # Errors
-    /// If a key has the wrong type or an impossible value, or the model predicts the sample itself.
-    pub fn new(config: SchedulerConfig) -> Result<Self, ConfigError> {
-        let fields = config.fields();
-        refuse_zero_snr(fields)?;
-        let training = TrainingConfig::read(fields, DEFAULT_BETAS)?;
-        if training.prediction_type == PredictionType::Sample {
-            return Err(fields.unsupported("prediction_type", training.prediction_type));
-        }
-        let schedule = training.schedule()?;
-        let final_alpha_cumprod = match fields.flag("set_alpha_to_one", false)? {
-            true => 1.0,
-            false => schedule.alphas_cumprod()[0],
-        };
-        Ok(Self {
-            spacing: Spacing::read(fields, TimestepSpacing::Leading)?,
-            skip_prk_steps: fields.flag("skip_prk_steps", false)?,
-            final_alpha_cumprod,
-            training,
-            schedule,
-            config,
-        })
-    }
-
+impl PndmMethod {
     fn alpha_cumprod(&self, timestep: i64) -> Result<f64, PlanError> {
         if timestep < 0 {
             Ok(self.final_alpha_cumprod)
@@ -72,7 +53,7 @@ impl Pndm {
     ) -> Result<Combination, PlanError> {
         let (alpha, alpha_to) = (alpha_cumprod_at(&self.schedule, from)?, self.alpha_cumprod(to)?);
         let (beta, beta_to) = (1.0 - alpha, 1.0 - alpha_to);
-        let epsilon = match self.training.prediction_type {
+        let epsilon = match self.prediction {
             PredictionType::VPrediction => alpha.sqrt() * output + beta.sqrt() * sample.clone(),
             _ => output,
         };
@@ -82,18 +63,29 @@ impl Pndm {
 
     fn stage(&self, timestep: i64) -> Result<Stage, PlanError> {
         let level = NoiseLevel::variance_preserving(alpha_cumprod_at(&self.schedule, timestep)?);
-        Ok(Stage::new(timestep as f64, level, self.training.prediction_type))
+        Ok(Stage::new(timestep as f64, level, self.prediction))
     }
 }
 
-impl Scheduler for Pndm {
-    fn config(&self) -> &SchedulerConfig {
-        &self.config
+impl Method for PndmMethod {
+    fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
+        let fields = config.fields();
+        super::refuse_sigma_schedule(fields)?;
+        refuse_zero_snr(fields)?;
+        let training = TrainingConfig::read(fields)?;
+        let schedule = training.schedule()?;
+        Ok(Self {
+            prediction: training.predicts_one_of(fields, NO_SAMPLE)?,
+            spacing: Spacing::read(fields, TimestepSpacing::Leading)?,
+            skip_prk_steps: fields.flag("skip_prk_steps", false)?,
+            final_alpha_cumprod: alpha_cumprod_beyond(fields, &schedule, false)?,
+            schedule,
+        })
     }
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
-        request.validate()?;
-        let count = self.training.num_train_timesteps;
+        request.refuse_custom("PNDMScheduler")?;
+        let count = self.schedule.num_train_timesteps();
         let timesteps = self.spacing.whole_timesteps(count, request.steps)?;
         let step = (count / request.steps) as i64;
         let stages = if self.skip_prk_steps {

@@ -1,6 +1,6 @@
 //! The linear multistep method (formula 12), and its start with two evaluations instead of a warm-up.
 
-use super::Pndm;
+use super::PndmMethod;
 use crate::{
     combination::Value::{Output, Sample, Stored},
     error::PlanError,
@@ -12,7 +12,7 @@ pub(super) const START: usize = 0;
 /// Slots of the last three outputs, the newest first.
 const HISTORY: [usize; 3] = [2, 3, 4];
 
-impl Pndm {
+impl PndmMethod {
     /// One evaluation, with as many earlier outputs as there are.
     pub(super) fn multistep(
         &self,
@@ -71,8 +71,5 @@ impl Pndm {
 
 /// Puts the output in front of the history, in which `made` outputs are already.
 pub(super) fn remember(stage: Stage, made: usize) -> Stage {
-    let older = HISTORY.windows(2).take(made);
-    older.fold(stage.store(HISTORY[0], 1.0 * Output), |stage, pair| {
-        stage.store(pair[1], 1.0 * Stored(pair[0]))
-    })
+    stage.remember(&HISTORY, made, 1.0 * Output)
 }

@@ -1,7 +1,7 @@
 //! The Runge-Kutta warm-up (algorithm 2): three steps of four evaluations each.
 
 use super::{
-    Pndm,
+    PndmMethod,
     plms::{START, remember},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 /// Slot of the sum of a Runge-Kutta step.
 const SUM: usize = 1;
 
-impl Pndm {
+impl PndmMethod {
     /// All steps: the warm-up, then the multistep method.
     pub(super) fn runge_kutta_stages(
         &self,

@@ -1,0 +1,65 @@
+//! TCD: "Trajectory Consistency Distillation", <https://arxiv.org/abs/2402.19159>, algorithm 4 (strategic stochastic
+//! sampling): a deterministic step beyond the next timestep, and fresh noise back to it. Gamma is the request's `eta`.
+
+use super::{Configured, DIFFUSION, Method, alpha_cumprod_at, lcm::DistilledSteps};
+use crate::{
+    SchedulerConfig,
+    combination::Value::{Denoised, Noise},
+    config::TrainingConfig,
+    error::{ConfigError, PlanError},
+    plan::Plan,
+    program::Stage,
+    request::PlanRequest,
+    schedule::{NoiseLevel, NoiseSchedule, PredictionType},
+};
+
+/// `TCDScheduler`. Its authors recommend an `eta` of 0.3; at 0, as pipelines of diffusers set it if they are not told, no
+/// fresh noise is added.
+pub type Tcd = Configured<TcdMethod>;
+
+/// The method of [`Tcd`].
+#[derive(Debug, Clone)]
+pub struct TcdMethod {
+    prediction: PredictionType,
+    schedule: NoiseSchedule,
+    steps: DistilledSteps,
+}
+
+impl Method for TcdMethod {
+    fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
+        let fields = config.fields();
+        super::refuse_sigma_schedule(fields)?;
+        let training = TrainingConfig::read(fields)?;
+        Ok(Self {
+            prediction: training.predicts_one_of(fields, DIFFUSION)?,
+            schedule: training.schedule()?,
+            steps: DistilledSteps::read(fields, training.num_train_timesteps)?,
+        })
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
+        let eta = request.eta;
+        if eta > 1.0 {
+            return Err(PlanError::Eta { eta });
+        }
+        let timesteps = self.steps.timesteps(request, "TCDScheduler")?;
+        let alpha_at = |timestep| alpha_cumprod_at(&self.schedule, timestep);
+        let stage = |index: usize| {
+            let timestep = timesteps[index];
+            let level = NoiseLevel::variance_preserving(alpha_at(timestep)?);
+            let next = timesteps.get(index + 1).copied();
+            let previous = next.unwrap_or(0);
+            let beyond = alpha_at(((1.0 - eta) * previous as f64).floor() as i64)?;
+            let target = NoiseLevel::variance_preserving(beyond);
+            let mut noised =
+                target.signal * Denoised + target.noise * level.epsilon(self.prediction);
+            if eta > 0.0 && next.is_some() {
+                let ratio = alpha_at(previous)? / beyond;
+                noised = ratio.sqrt() * noised + (1.0 - ratio).max(0.0).sqrt() * Noise;
+            }
+            Ok(Stage::new(timestep as f64, level, self.prediction).next(noised).finish_step())
+        };
+        let stages = (request.begin..request.steps).map(stage).collect::<Result<_, _>>()?;
+        Plan::from_stages(request, stages, NoiseLevel::variance_preserving(alpha_at(0)?))
+    }
+}
