@@ -119,6 +119,16 @@ mod cpu {
 
     use super::*;
 
+    /// diffusers takes the times of the motion from f32 logarithms of sigmas and back, here they are f64; and a Brownian path
+    /// moves by the root of the time: a millionth of it is a thousandth of the noise. Other noise would be off by more than 1.
+    #[test]
+    fn brownian_noise_is_that_of_diffusers() {
+        let case = Case::load(Case::BROWNIAN);
+        let pipeline = pipeline::<Cpu>(&case.model, &Default::default(), Precision::F32);
+        let (_, error) = latents(&case, &pipeline).unwrap();
+        assert!(error < 5e-3, "latents differ by {error:.2e}");
+    }
+
     #[test]
     fn latents_and_images_are_those_of_diffusers() {
         let tolerance = Tolerance { latents: 1e-4, byte: 2 };
