@@ -15,8 +15,7 @@ static ALLOCATOR: Recycler = Recycler::new();
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-model");
 const PROMPT: &str = "three red circles above a blue square";
 const STEPS: [usize; 5] = [3, 6, 12, 25, 50];
-const SAMPLERS: [&str; 7] =
-    ["DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "UniPC", "SA-Solver"];
+const SAMPLERS: [&str; 6] = ["DDIM", "Euler", "Euler a", "DPM++ 2M", "DPM++ 2M SDE", "UniPC"];
 const GAP: u32 = 4;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
