@@ -209,6 +209,16 @@ fn initial_noise() {
 }
 
 #[test]
+fn initial_noise_of_custom_sigmas_is_the_first_of_them() {
+    for sampler in [Sampler::EdmEuler, Sampler::EdmDpmPlusPlus2M, Sampler::Heun] {
+        let scheduler = SchedulerKind::new(sampler).default_scheduler().unwrap();
+        let plan = scheduler.plan(&PlanRequest::new(1).sigmas(vec![7.0, 1.0, 0.0])).unwrap();
+        let expected = if sampler == Sampler::Heun { 7.0 } else { 50f64.sqrt() };
+        assert!((plan.init_noise_sigma() - expected).abs() < 1e-12, "{sampler:?}");
+    }
+}
+
+#[test]
 fn impossible_requests_are_typed_errors() {
     let ddim = scheduler("DDIMScheduler", &[]);
     let error = |scheduler: &dyn Scheduler, request| scheduler.plan(&request).unwrap_err();

@@ -130,7 +130,12 @@ impl EdmModel {
     ) -> Result<Plan, PlanError> {
         let stages = (request.begin..request.steps).map(stage).collect();
         let plan = Plan::from_stages(request, stages, rungs.levels[request.steps])?;
-        Ok(plan.with_init_noise_sigma((self.sigma_max * self.sigma_max + 1.0).sqrt()))
+        // The caller's sigmas begin where they say.
+        let most = match &request.custom {
+            Some(_) => rungs.levels[0].noise,
+            None => self.sigma_max,
+        };
+        Ok(plan.with_init_noise_sigma((most * most + 1.0).sqrt()))
     }
 }
 
