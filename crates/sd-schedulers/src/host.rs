@@ -50,7 +50,9 @@ impl HostRun {
     /// Takes the model output for that input.
     ///
     /// # Errors
-    /// After the last evaluation, or if the output has another length than the latents.
+    /// After the last evaluation, if the output has another length than the latents, if the source of interval noise gives
+    /// another number of values, or if a solver of one's own reads what it has not stored. The run is then as it was before,
+    /// and can be advanced again.
     pub fn advance(
         &mut self,
         output: Vec<f64>,

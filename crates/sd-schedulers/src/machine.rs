@@ -107,14 +107,16 @@ impl<V: Operand> Machine<V> {
     }
 
     /// Takes the output of the evaluation that is due, and that without guidance where there is one; noise is drawn only
-    /// where the update names it.
+    /// where the update names it. After an error everything but the generator is as it was before.
     pub(crate) fn advance(
         &mut self,
         output: V,
         unguided: Option<V>,
         noise: &mut dyn NoiseGenerator,
     ) -> Result<Progress, RunError> {
-        let update = self.solver.advance().ok_or(RunError::Finished { steps: self.index })?;
+        // A copy goes ahead, and takes the solver's place when nothing can fail any more.
+        let mut solver = self.solver.clone();
+        let update = solver.advance().ok_or(RunError::Finished { steps: self.index })?;
         let mut values = Values {
             sample: &self.sample,
             output: &output,
@@ -136,6 +138,7 @@ impl<V: Operand> Machine<V> {
             .iter()
             .map(|(slot, value)| Ok((*slot, values.combine(value)?)))
             .collect::<Result<Vec<_>, RunError>>()?;
+        self.solver = solver;
         self.stored.extend(kept);
         self.sample = next;
         self.denoised = Some(denoised);

@@ -52,7 +52,9 @@ impl<B: Backend, const D: usize> Run<B, D> {
     /// - output: that of the latents
     ///
     /// # Errors
-    /// After the last evaluation, or if the output has another shape. The run is then as it was before.
+    /// After the last evaluation, if the output has another shape, if the source of interval noise gives another number of
+    /// values, if a solver of one's own reads what it has not stored, or if dynamic thresholding cannot read from the
+    /// device. The run is then as it was before, and can be advanced again.
     pub fn advance(
         &mut self,
         output: Tensor<B, D>,

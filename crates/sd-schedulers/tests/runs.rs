@@ -213,9 +213,16 @@ fn stochastic_samplers_take_noise_by_intervals() {
         // the generator has no say
         assert_eq!(end(1), end(2), "{sampler:?}");
         let mut run = HostRun::new(&plan, start(&plan)).with_interval_noise(Arc::new(Even(2)));
-        let output = vec![0.0; 3];
-        let error = run.advance(output, &mut TorchCpuGenerator::new(0));
-        assert_eq!(error, Err(RunError::Noise { expected: 3, found: 2 }));
+        let before = run.save();
+        for _ in 0..2 {
+            let error = run.advance(vec![0.0; 3], &mut TorchCpuGenerator::new(0));
+            assert_eq!(error, Err(RunError::Noise { expected: 3, found: 2 }));
+            assert_eq!((run.save(), run.index()), (before.clone(), 0), "{sampler:?}");
+        }
+        // the same run goes on with a source that fits
+        let mut mended = run.with_interval_noise(Arc::new(Even(3)));
+        go_on(&mut mended, &mut TorchCpuGenerator::new(1), usize::MAX);
+        assert_eq!((mended.latents(), mended.index()), (&end(1)[..], 9), "{sampler:?}");
     }
     assert_eq!(
         scheduler(Sampler::EulerAncestral).plan(&PlanRequest::new(9)).unwrap().noise_range(),
