@@ -170,11 +170,34 @@ fn a_timestep_visited_twice_changes_nothing_or_is_refused() {
             assert!((twice - once).abs() < 1e-12, "{sampler:?}");
         }
     }
-    // no slope can be taken over a step of no length, and a posterior of no step has no meaning
-    for sampler in [Sampler::DpmPlusPlus2M, Sampler::Lms, Sampler::UniPc, Sampler::Deis] {
-        let error = end(sampler, &twice).unwrap_err();
-        assert!(matches!(error, PlanError::NotFinite { .. }), "{sampler:?}: {error}");
+    // a step of no length leaves the latents, and the one after it is of the first order
+    for sampler in [
+        Sampler::DpmPlusPlus2M,
+        Sampler::DpmPlusPlus3M,
+        Sampler::DpmPlusPlus3S,
+        Sampler::UniPc,
+        Sampler::UniPcBh1,
+        Sampler::Deis,
+        Sampler::SaSolver,
+    ] {
+        let timesteps = vec![900.0, 500.0, 500.0, 500.0, 120.0, 60.0, 20.0];
+        let plan = scheduler(sampler).plan(&PlanRequest::new(1).timesteps(timesteps)).unwrap();
+        let mut run = HostRun::new(&plan, start(&plan));
+        let mut noise = TorchCpuGenerator::new(3);
+        // the first step of no length is where correctors mend the step before
+        go_on(&mut run, &mut noise, 2);
+        let before = run.latents().to_vec();
+        go_on(&mut run, &mut noise, 1);
+        for (after, before) in run.latents().iter().zip(&before) {
+            assert!((after - before).abs() < 1e-12, "{sampler:?}: {after} {before}");
+        }
+        go_on(&mut run, &mut noise, usize::MAX);
+        assert!(run.latents().iter().all(|value| value.is_finite()), "{sampler:?}");
     }
+    // no slope can be taken over a step of no length
+    let error = end(Sampler::Lms, &twice).unwrap_err();
+    assert!(matches!(error, PlanError::NotFinite { .. }), "{error}");
+    // and a posterior of no step has no meaning
     for sampler in [Sampler::Ddpm, Sampler::Lcm, Sampler::Tcd] {
         assert!(matches!(end(sampler, &twice), Err(PlanError::CustomOrder { .. })), "{sampler:?}");
     }
