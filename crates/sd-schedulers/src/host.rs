@@ -9,6 +9,7 @@ use crate::{
     plan::Plan,
     program::{Evaluation, Limit},
     rng::NoiseGenerator,
+    schedule::NoiseLevel,
     state::RunState,
 };
 
@@ -126,6 +127,11 @@ impl HostRun {
     /// Steps finished.
     pub fn index(&self) -> usize {
         self.machine.index
+    }
+
+    /// The noise level of the latents; that of the result ([`Plan::final_level`]) when the run is finished.
+    pub fn level(&self) -> NoiseLevel {
+        self.machine.level()
     }
 
     fn check_length(&self, values: &[f64]) -> Result<(), RunError> {

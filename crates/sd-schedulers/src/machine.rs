@@ -10,6 +10,7 @@ use crate::{
     plan::Plan,
     program::{Evaluation, Limit, Solver},
     rng::NoiseGenerator,
+    schedule::NoiseLevel,
     state::RunState,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Machine<V> {
     pub(crate) steps: usize,
     pub(crate) index: usize,
     evaluations: usize,
+    final_level: NoiseLevel,
 }
 
 impl<V: Operand> Machine<V> {
@@ -57,6 +59,7 @@ impl<V: Operand> Machine<V> {
             steps: plan.steps(),
             index: 0,
             evaluations: 0,
+            final_level: plan.final_level(),
         }
     }
 
@@ -99,6 +102,11 @@ impl<V: Operand> Machine<V> {
 
     pub(crate) fn evaluation(&self) -> Option<Evaluation> {
         self.solver.evaluation()
+    }
+
+    /// The noise level of the latents; after the last evaluation that of the result.
+    pub(crate) fn level(&self) -> NoiseLevel {
+        self.evaluation().map_or(self.final_level, |evaluation| evaluation.level)
     }
 
     /// The latents as the model takes them.

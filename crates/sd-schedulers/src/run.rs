@@ -157,9 +157,9 @@ impl<B: Backend, const D: usize> Run<B, D> {
         self.machine.evaluation().map(|evaluation| evaluation.timestep)
     }
 
-    /// The noise level of the latents; clean when the run is finished.
+    /// The noise level of the latents; that of the result ([`Plan::final_level`]) when the run is finished.
     pub fn level(&self) -> NoiseLevel {
-        self.machine.evaluation().map_or(NoiseLevel::CLEAN, |evaluation| evaluation.level)
+        self.machine.level()
     }
 
     fn check_shape(&self, tensor: &Tensor<B, D>) -> Result<(), RunError> {
