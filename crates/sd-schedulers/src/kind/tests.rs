@@ -160,6 +160,7 @@ fn a_sampler_refuses_what_it_cannot_do() {
         ("EDMEulerScheduler", "sigma_schedule", "beta"),
         ("DDPMScheduler", "variance_type", "learned"),
         ("DDIMInverseScheduler", "timestep_spacing", "linspace"),
+        ("IPNDMScheduler", "prediction_type", "epsilon"),
         ("KDPM2DiscreteScheduler", "prediction_type", "sample"),
         ("DPMSolverSDEScheduler", "prediction_type", "sample"),
         ("UniPCMultistepScheduler", "prediction_type", "flow_prediction"),
