@@ -145,6 +145,40 @@ pub enum PlanError {
         /// The one after it.
         next: f64,
     },
+    /// Custom timesteps or sigmas of flow matching above those of pure noise.
+    #[error("custom {what} of flow matching are at most {most}, found {value}")]
+    CustomBeyond {
+        /// Timesteps or sigmas.
+        what: &'static str,
+        /// The value.
+        value: f64,
+        /// That of pure noise.
+        most: f64,
+    },
+    /// The sigmas of a curve would rise: `sigma_min` above `sigma_max`, or one of them beyond the other end of training.
+    #[error("the least sigma of the schedule, {least}, lies above the greatest, {most}")]
+    SigmaEnds {
+        /// The end that should be the least.
+        least: f64,
+        /// The end that should be the greatest.
+        most: f64,
+    },
+    /// A shift by the size of the image that cannot be.
+    #[error("a linear time shift needs mu above 0, found {mu}")]
+    Mu {
+        /// The mu of the request.
+        mu: f64,
+    },
+    /// Restarts of `restart_list` that the run has no place for.
+    #[error(
+        "`restart_list` does not fit into {steps} steps: its rounds take {rounds}, two others are needed, and their sigmas have to lie apart among those of the run"
+    )]
+    Restarts {
+        /// The steps asked for.
+        steps: usize,
+        /// Those that the rounds take.
+        rounds: usize,
+    },
     /// Another number of custom timesteps or sigmas than the steps ask for.
     #[error("expected {expected} custom {what} for this number of steps, found {found}")]
     CustomCount {

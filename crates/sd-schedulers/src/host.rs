@@ -9,6 +9,7 @@ use crate::{
     plan::Plan,
     program::{Evaluation, Limit},
     rng::NoiseGenerator,
+    schedule::NoiseLevel,
     state::RunState,
 };
 
@@ -50,7 +51,9 @@ impl HostRun {
     /// Takes the model output for that input.
     ///
     /// # Errors
-    /// After the last evaluation, or if the output has another length than the latents.
+    /// After the last evaluation, if the output has another length than the latents, if the source of interval noise gives
+    /// another number of values, or if a solver of one's own reads what it has not stored. The run is then as it was before,
+    /// and can be advanced again.
     pub fn advance(
         &mut self,
         output: Vec<f64>,
@@ -124,6 +127,11 @@ impl HostRun {
     /// Steps finished.
     pub fn index(&self) -> usize {
         self.machine.index
+    }
+
+    /// The noise level of the latents; that of the result ([`Plan::final_level`]) when the run is finished.
+    pub fn level(&self) -> NoiseLevel {
+        self.machine.level()
     }
 
     fn check_length(&self, values: &[f64]) -> Result<(), RunError> {

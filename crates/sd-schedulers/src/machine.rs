@@ -10,6 +10,7 @@ use crate::{
     plan::Plan,
     program::{Evaluation, Limit, Solver},
     rng::NoiseGenerator,
+    schedule::NoiseLevel,
     state::RunState,
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct Machine<V> {
     pub(crate) steps: usize,
     pub(crate) index: usize,
     evaluations: usize,
+    final_level: NoiseLevel,
 }
 
 impl<V: Operand> Machine<V> {
@@ -57,6 +59,7 @@ impl<V: Operand> Machine<V> {
             steps: plan.steps(),
             index: 0,
             evaluations: 0,
+            final_level: plan.final_level(),
         }
     }
 
@@ -101,20 +104,27 @@ impl<V: Operand> Machine<V> {
         self.solver.evaluation()
     }
 
+    /// The noise level of the latents; after the last evaluation that of the result.
+    pub(crate) fn level(&self) -> NoiseLevel {
+        self.evaluation().map_or(self.final_level, |evaluation| evaluation.level)
+    }
+
     /// The latents as the model takes them.
     pub(crate) fn input(&self, evaluation: Evaluation) -> V {
         self.sample.clone().scaled(evaluation.input_scale)
     }
 
     /// Takes the output of the evaluation that is due, and that without guidance where there is one; noise is drawn only
-    /// where the update names it.
+    /// where the update names it. After an error everything but the generator is as it was before.
     pub(crate) fn advance(
         &mut self,
         output: V,
         unguided: Option<V>,
         noise: &mut dyn NoiseGenerator,
     ) -> Result<Progress, RunError> {
-        let update = self.solver.advance().ok_or(RunError::Finished { steps: self.index })?;
+        // A copy goes ahead, and takes the solver's place when nothing can fail any more.
+        let mut solver = self.solver.clone();
+        let update = solver.advance().ok_or(RunError::Finished { steps: self.index })?;
         let mut values = Values {
             sample: &self.sample,
             output: &output,
@@ -136,6 +146,7 @@ impl<V: Operand> Machine<V> {
             .iter()
             .map(|(slot, value)| Ok((*slot, values.combine(value)?)))
             .collect::<Result<Vec<_>, RunError>>()?;
+        self.solver = solver;
         self.stored.extend(kept);
         self.sample = next;
         self.denoised = Some(denoised);

@@ -16,6 +16,7 @@ pub struct Plan {
     sigmas: Vec<f64>,
     init_noise_sigma: f64,
     level: NoiseLevel,
+    final_level: NoiseLevel,
     guided: bool,
     noise_range: Option<[f64; 2]>,
     solver: Box<dyn Solver>,
@@ -40,6 +41,7 @@ impl Plan {
             sigmas: levels().chain([final_level]).map(NoiseLevel::sigma).collect(),
             init_noise_sigma: 1.0,
             level: levels().next().unwrap_or(final_level),
+            final_level,
             noise_range: noise_range(&stages),
             guided: stages.iter().any(|stage| stage.update.uses(Value::Unguided)),
             solver: Box::new(Program::new(stages)),
@@ -60,10 +62,16 @@ impl Plan {
             sigmas,
             init_noise_sigma: 1.0,
             level,
+            final_level: NoiseLevel::CLEAN,
             guided: false,
             noise_range: None,
             solver,
         }
+    }
+
+    /// The same with another level of the result: that of [`from_solver`](Self::from_solver) is clean.
+    pub fn with_final_level(self, final_level: NoiseLevel) -> Self {
+        Self { final_level, ..self }
     }
 
     /// The same with another standard deviation of the initial noise.
@@ -94,6 +102,11 @@ impl Plan {
     /// The noise level at the beginning: how to mix clean latents and noise to start from an image.
     pub fn level(&self) -> NoiseLevel {
         self.level
+    }
+
+    /// The noise level of the result: clean, but for samplers that lead to noise or stop at the least sigma of training.
+    pub fn final_level(&self) -> NoiseLevel {
+        self.final_level
     }
 
     /// Whether the sampler makes use of the model output without guidance beside that with it (CFG++):

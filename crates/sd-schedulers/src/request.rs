@@ -122,6 +122,21 @@ impl PlanRequest {
         self.custom.as_ref().map_or(Ok(()), |custom| custom.check(steps))
     }
 
+    /// An error for custom sigmas or timesteps above these.
+    pub(crate) fn refuse_beyond(&self, sigma: f64, timestep: f64) -> Result<(), PlanError> {
+        let (values, most) = match &self.custom {
+            Some(CustomSchedule::Sigmas(values)) => (values, sigma),
+            Some(CustomSchedule::Timesteps(values)) => (values, timestep),
+            None => return Ok(()),
+        };
+        match (values.iter().find(|value| **value > most), &self.custom) {
+            (Some(&value), Some(custom)) => {
+                Err(PlanError::CustomBeyond { what: custom.what(), value, most })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// An error if the caller gives timesteps or sigmas to a sampler that places its own.
     pub(crate) fn refuse_custom(&self, class: &'static str) -> Result<(), PlanError> {
         match &self.custom {

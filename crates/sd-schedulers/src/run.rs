@@ -52,7 +52,9 @@ impl<B: Backend, const D: usize> Run<B, D> {
     /// - output: that of the latents
     ///
     /// # Errors
-    /// After the last evaluation, or if the output has another shape. The run is then as it was before.
+    /// After the last evaluation, if the output has another shape, if the source of interval noise gives another number of
+    /// values, if a solver of one's own reads what it has not stored, or if dynamic thresholding cannot read from the
+    /// device. The run is then as it was before, and can be advanced again.
     pub fn advance(
         &mut self,
         output: Tensor<B, D>,
@@ -155,9 +157,9 @@ impl<B: Backend, const D: usize> Run<B, D> {
         self.machine.evaluation().map(|evaluation| evaluation.timestep)
     }
 
-    /// The noise level of the latents; clean when the run is finished.
+    /// The noise level of the latents; that of the result ([`Plan::final_level`]) when the run is finished.
     pub fn level(&self) -> NoiseLevel {
-        self.machine.evaluation().map_or(NoiseLevel::CLEAN, |evaluation| evaluation.level)
+        self.machine.level()
     }
 
     fn check_shape(&self, tensor: &Tensor<B, D>) -> Result<(), RunError> {

@@ -170,11 +170,34 @@ fn a_timestep_visited_twice_changes_nothing_or_is_refused() {
             assert!((twice - once).abs() < 1e-12, "{sampler:?}");
         }
     }
-    // no slope can be taken over a step of no length, and a posterior of no step has no meaning
-    for sampler in [Sampler::DpmPlusPlus2M, Sampler::Lms, Sampler::UniPc, Sampler::Deis] {
-        let error = end(sampler, &twice).unwrap_err();
-        assert!(matches!(error, PlanError::NotFinite { .. }), "{sampler:?}: {error}");
+    // a step of no length leaves the latents, and the one after it is of the first order
+    for sampler in [
+        Sampler::DpmPlusPlus2M,
+        Sampler::DpmPlusPlus3M,
+        Sampler::DpmPlusPlus3S,
+        Sampler::UniPc,
+        Sampler::UniPcBh1,
+        Sampler::Deis,
+        Sampler::SaSolver,
+    ] {
+        let timesteps = vec![900.0, 500.0, 500.0, 500.0, 120.0, 60.0, 20.0];
+        let plan = scheduler(sampler).plan(&PlanRequest::new(1).timesteps(timesteps)).unwrap();
+        let mut run = HostRun::new(&plan, start(&plan));
+        let mut noise = TorchCpuGenerator::new(3);
+        // the first step of no length is where correctors mend the step before
+        go_on(&mut run, &mut noise, 2);
+        let before = run.latents().to_vec();
+        go_on(&mut run, &mut noise, 1);
+        for (after, before) in run.latents().iter().zip(&before) {
+            assert!((after - before).abs() < 1e-12, "{sampler:?}: {after} {before}");
+        }
+        go_on(&mut run, &mut noise, usize::MAX);
+        assert!(run.latents().iter().all(|value| value.is_finite()), "{sampler:?}");
     }
+    // no slope can be taken over a step of no length
+    let error = end(Sampler::Lms, &twice).unwrap_err();
+    assert!(matches!(error, PlanError::NotFinite { .. }), "{error}");
+    // and a posterior of no step has no meaning
     for sampler in [Sampler::Ddpm, Sampler::Lcm, Sampler::Tcd] {
         assert!(matches!(end(sampler, &twice), Err(PlanError::CustomOrder { .. })), "{sampler:?}");
     }
@@ -213,9 +236,16 @@ fn stochastic_samplers_take_noise_by_intervals() {
         // the generator has no say
         assert_eq!(end(1), end(2), "{sampler:?}");
         let mut run = HostRun::new(&plan, start(&plan)).with_interval_noise(Arc::new(Even(2)));
-        let output = vec![0.0; 3];
-        let error = run.advance(output, &mut TorchCpuGenerator::new(0));
-        assert_eq!(error, Err(RunError::Noise { expected: 3, found: 2 }));
+        let before = run.save();
+        for _ in 0..2 {
+            let error = run.advance(vec![0.0; 3], &mut TorchCpuGenerator::new(0));
+            assert_eq!(error, Err(RunError::Noise { expected: 3, found: 2 }));
+            assert_eq!((run.save(), run.index()), (before.clone(), 0), "{sampler:?}");
+        }
+        // the same run goes on with a source that fits
+        let mut mended = run.with_interval_noise(Arc::new(Even(3)));
+        go_on(&mut mended, &mut TorchCpuGenerator::new(1), usize::MAX);
+        assert_eq!((mended.latents(), mended.index()), (&end(1)[..], 9), "{sampler:?}");
     }
     assert_eq!(
         scheduler(Sampler::EulerAncestral).plan(&PlanRequest::new(9)).unwrap().noise_range(),

@@ -76,10 +76,10 @@ pub(super) fn distinguishing_keys(class: &str) -> &'static [(&'static str, &'sta
             ("solver_type", "\"midpoint\""),
         ],
         "DEISMultistepScheduler" => {
-            &[("algorithm_type", "\"deis\""), ("solver_type", "\"logrho\"")]
+            &[("algorithm_type", "\"deis\""), ("solver_order", "2"), ("solver_type", "\"logrho\"")]
         }
         "SASolverScheduler" => &[("algorithm_type", "\"data_prediction\"")],
-        "UniPCMultistepScheduler" => &[("solver_type", "\"bh2\"")],
+        "UniPCMultistepScheduler" => &[("solver_order", "2"), ("solver_type", "\"bh2\"")],
         _ => &[],
     }
 }

@@ -193,7 +193,7 @@ impl SchedulerKind {
     /// The configuration that [`with_config_of`](Self::with_config_of) builds.
     pub fn config_from(self, existing: &SchedulerConfig) -> SchedulerConfig {
         let row = self.sampler.row();
-        let mut config = existing.clone().for_class(row.class);
+        let mut config = without_own_keys(existing).for_class(row.class);
         for (key, _) in classes::distinguishing_keys(row.class) {
             config = config.without(key);
         }
@@ -226,6 +226,13 @@ const SWITCHES: &[(&str, SigmaSchedule)] = &[
     ("use_exponential_sigmas", SigmaSchedule::Exponential),
     ("use_beta_sigmas", SigmaSchedule::Beta),
 ];
+
+/// The configuration without what its own sampler's name put into it, which says nothing of the model.
+fn without_own_keys(existing: &SchedulerConfig) -> SchedulerConfig {
+    let own = SchedulerKind::of(existing).map_or(&[][..], |kind| kind.sampler.row().keys);
+    let is_own = |(key, value): &&(&str, &str)| existing.get(key) == Some(&json(value));
+    own.iter().filter(is_own).fold(existing.clone(), |config, (key, _)| config.without(key))
+}
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()

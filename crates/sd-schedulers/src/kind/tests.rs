@@ -84,6 +84,23 @@ fn what_belongs_to_the_sampler_is_what_its_name_says() {
     assert!(SchedulerKind::Lcm.with_schedule(SigmaSchedule::Karras).default_scheduler().is_err());
 }
 
+// nothing that only one sampler is goes into the next
+#[test]
+fn swapping_twice_is_swapping_once() {
+    let model = SchedulerConfig::new("PNDMScheduler")
+        .with("beta_schedule", "scaled_linear")
+        .with("steps_offset", 1);
+    for first in Sampler::ALL {
+        let between = SchedulerKind::new(*first).config_from(&model);
+        for second in Sampler::ALL {
+            let kind = SchedulerKind::new(*second);
+            let (twice, once) = (kind.config_from(&between), kind.config_from(&model));
+            assert_eq!(twice, once, "{first:?} {second:?}");
+            assert!(twice.build().is_ok(), "{first:?} {second:?}");
+        }
+    }
+}
+
 #[test]
 fn unknown_names_get_a_suggestion() {
     let unknown = "DPM++ 2N Karras".parse::<SchedulerKind>().unwrap_err();
@@ -143,6 +160,7 @@ fn a_sampler_refuses_what_it_cannot_do() {
         ("EDMEulerScheduler", "sigma_schedule", "beta"),
         ("DDPMScheduler", "variance_type", "learned"),
         ("DDIMInverseScheduler", "timestep_spacing", "linspace"),
+        ("IPNDMScheduler", "prediction_type", "epsilon"),
         ("KDPM2DiscreteScheduler", "prediction_type", "sample"),
         ("DPMSolverSDEScheduler", "prediction_type", "sample"),
         ("UniPCMultistepScheduler", "prediction_type", "flow_prediction"),

@@ -52,11 +52,10 @@ impl Method for DeisMethod {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
         let rungs = self.ladder.rungs(request)?;
-        let steps = rungs.timesteps.len();
         self.ladder.plan(request, &rungs, |index| {
             let made = index - request.begin;
             let to = rungs.levels[index + 1];
-            let order = self.orders.order(index, steps, made, to.noise == 0.0);
+            let order = self.orders.order(&rungs, index, made);
             let from = rungs.levels[index];
             let noise = self.ladder.noise(from);
             let nodes: Vec<usize> = (0..order).map(|back| index - back).collect();

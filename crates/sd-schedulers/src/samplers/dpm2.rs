@@ -49,7 +49,7 @@ fn midpoint_step(ladder: &SigmaLadder, rung: Rung, target: f64) -> Vec<Stage> {
         return vec![first.next(euler(0.0)).finish_step()];
     }
     let middle = (rung.from * target).sqrt();
-    let timestep = ladder.timesteps_of(&[middle])[0];
+    let timestep = ladder.timestep_of(middle);
     vec![
         first.store(0, 1.0 * Sample).next(euler(middle)),
         ladder

@@ -50,7 +50,7 @@ impl Method for DpmPlusPlus2SAncestralMethod {
             let middle = (from * down).sqrt();
             let second = exponential(from, down, Stored(0), 1.0 * Denoised) + up * Noise;
             let next = exponential(from, middle, Sample, 1.0 * Denoised);
-            let timestep = self.ladder.timesteps_of(&[middle])[0];
+            let timestep = self.ladder.timestep_of(middle);
             vec![
                 first.store(0, 1.0 * Sample).next(next),
                 self.ladder.stage(timestep, middle).next(second).finish_step(),

@@ -54,7 +54,7 @@ impl Method for DpmSdeMethod {
                 let (down, up) = ancestral(from, end);
                 exponential(from, down, start, 1.0 * Denoised) + up * Noise
             };
-            let timestep = self.ladder.timesteps_of(&[middle])[0];
+            let timestep = self.ladder.timestep_of(middle);
             vec![
                 first.store(0, 1.0 * Sample).next(part(Sample, middle)).noise_between(from, middle),
                 self.ladder

@@ -13,7 +13,7 @@ use crate::{
         Combination,
         Value::{Denoised, Output, Sample, Stored},
     },
-    config::Fields,
+    config::{Fields, out_of_range},
     error::{ConfigError, PlanError},
     plan::Plan,
     program::{Limit, Stage},
@@ -72,10 +72,14 @@ impl EdmModel {
         let positive = |key, default| -> Result<f64, ConfigError> {
             Ok(fields.optional_number_above(key, 0.0)?.unwrap_or(default))
         };
+        let (sigma_min, sigma_max) = (positive("sigma_min", 0.002)?, positive("sigma_max", 80.0)?);
+        if sigma_min > sigma_max {
+            return Err(out_of_range("sigma_min", format!("at most {sigma_max}"), sigma_min));
+        }
         Ok(Self {
             prediction,
-            sigma_min: positive("sigma_min", 0.002)?,
-            sigma_max: positive("sigma_max", 80.0)?,
+            sigma_min,
+            sigma_max,
             sigma_data: positive("sigma_data", 0.5)?,
             rho: positive("rho", 7.0)?,
             schedule,
@@ -130,7 +134,12 @@ impl EdmModel {
     ) -> Result<Plan, PlanError> {
         let stages = (request.begin..request.steps).map(stage).collect();
         let plan = Plan::from_stages(request, stages, rungs.levels[request.steps])?;
-        Ok(plan.with_init_noise_sigma((self.sigma_max * self.sigma_max + 1.0).sqrt()))
+        // The caller's sigmas begin where they say.
+        let most = match &request.custom {
+            Some(_) => rungs.levels[0].noise,
+            None => self.sigma_max,
+        };
+        Ok(plan.with_init_noise_sigma((most * most + 1.0).sqrt()))
     }
 }
 
@@ -172,7 +181,7 @@ impl Method for EdmDpmMethod {
         self.model.plan(request, &rungs, |index| {
             let made = index - request.begin;
             let (from, to) = (rungs.levels[index], rungs.levels[index + 1]);
-            let order = self.orders.order(index, request.steps, made, to.noise == 0.0);
+            let order = self.orders.order(&rungs, index, made);
             let values = [1.0 * Denoised, 1.0 * Stored(0), 1.0 * Stored(1)];
             self.model
                 .stage(rungs.timesteps[index], from)

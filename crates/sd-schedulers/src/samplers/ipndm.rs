@@ -16,7 +16,7 @@ use crate::{
 /// Slots of the earlier predictions of noise, the newest first.
 const HISTORY: [usize; 3] = [0, 1, 2];
 
-/// `IPNDMScheduler`: it reads no keys, and its timesteps fall from 1.
+/// `IPNDMScheduler`: its schedule reads no keys, its timesteps fall from 1, and models predict the velocity.
 pub type Ipndm = Configured<IpndmMethod>;
 
 /// The method of [`Ipndm`].
@@ -34,6 +34,12 @@ impl Method for IpndmMethod {
     fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
         let fields = config.fields();
         super::refuse_sigma_schedule(fields)?;
+        // diffusers does not read the key, and would take the output of any model for a velocity.
+        if let Some(prediction) = fields.optional_name::<PredictionType>("prediction_type")?
+            && prediction != PredictionType::VPrediction
+        {
+            return Err(fields.unsupported("prediction_type", prediction));
+        }
         match fields.optional_numbers("trained_betas")? {
             Some(_) => Err(fields.unsupported("trained_betas", "an array")),
             None => Ok(Self),

@@ -16,10 +16,11 @@ use crate::{
     schedule::karras_sigmas,
 };
 
-/// `RestartScheduler`, a class of this crate (diffusers has none): its keys are those of `EulerDiscreteScheduler`, and
-/// `restart_list`, four numbers for each restart: the sigma from which it goes back, the sigma that it goes back to, the
-/// steps of one round, the number of rounds. Without it web interfaces' choice: from 20 steps on one round of 9 steps from
-/// 0.1 to 2, from 36 on two of a quarter of all steps.
+/// `RestartScheduler`, a class of this crate (diffusers has none): its keys for the model, the spacing and the sigmas are those
+/// of `EulerDiscreteScheduler`, and `restart_list`, four numbers for each restart: the sigma from which it goes back, the
+/// sigma that it goes back to, the steps of one round, the number of rounds; a list that the steps have no place for is an
+/// error. Without it web interfaces' choice: from 20 steps on one round of 9 steps from 0.1 to 2, from 36 on two of a quarter
+/// of all steps.
 pub type Restart = Configured<RestartMethod>;
 
 /// The method of [`Restart`].
@@ -73,13 +74,16 @@ impl RestartMethod {
     fn steps(&self, request: &PlanRequest) -> Result<(Rungs, Vec<(f64, f64)>), PlanError> {
         let rounds = self.rounds(request.steps);
         let extra: usize = rounds.iter().map(|round| round.steps * round.times).sum();
-        // Too few steps for the restarts, or sigmas that the restarts lie outside of: none are made.
+        // Too few steps for the restarts, or sigmas that the restarts lie outside of: none are made, unless they were asked for.
         if let Some(count) = request.steps.checked_sub(extra).filter(|&count| count > 1) {
             let rungs = self.ladder.rungs(&PlanRequest::new(count))?;
             let steps = with_rounds(&rungs.sigmas, &rounds);
             if steps.len() == request.steps {
                 return Ok((rungs, steps));
             }
+        }
+        if self.restarts.is_some() && !rounds.is_empty() {
+            return Err(PlanError::Restarts { steps: request.steps, rounds: extra });
         }
         let rungs = self.ladder.rungs(request)?;
         let steps = with_rounds(&rungs.sigmas, &[]);
@@ -93,11 +97,13 @@ fn with_rounds(sigmas: &[f64], rounds: &[Round]) -> Vec<(f64, f64)> {
         let distance = |index: &usize| (sigmas[*index] - target).abs();
         (0..sigmas.len()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or_default()
     };
+    let places: Vec<_> =
+        rounds.iter().map(|round| (nearest(round.low), nearest(round.high), round)).collect();
     let mut steps = Vec::new();
     for (index, pair) in sigmas.windows(2).enumerate() {
         steps.push((pair[0], pair[1]));
-        for round in rounds.iter().filter(|round| nearest(round.low) == index + 1) {
-            let (low, high) = (sigmas[index + 1], sigmas[nearest(round.high)]);
+        for &(low, high, round) in places.iter().filter(|(low, ..)| *low == index + 1) {
+            let (low, high) = (sigmas[low], sigmas[high]);
             if high > low {
                 // The ends to the last bit, or rounding would make a restart of its own.
                 let mut again = karras_sigmas(low, high, round.steps + 1, 7.0);
@@ -124,9 +130,11 @@ impl Method for RestartMethod {
         let mut stages = Vec::new();
         // The rounds visit sigmas that the ladder does not.
         let timestep_at = |sigma: f64| {
-            let own = rungs.sigmas.iter().position(|&own| own == sigma);
-            own.and_then(|index| rungs.timesteps.get(index).copied())
-                .unwrap_or_else(|| self.ladder.timesteps_of(&[sigma])[0])
+            // They fall.
+            let place = rungs.sigmas.partition_point(|&own| own > sigma);
+            let is_own = rungs.sigmas.get(place) == Some(&sigma);
+            let own = rungs.timesteps.get(place).copied().filter(|_| is_own);
+            own.unwrap_or_else(|| self.ladder.timestep_of(sigma))
         };
         for (index, &(from, to)) in steps.iter().enumerate().skip(request.begin) {
             let rung = Rung { timestep: timestep_at(from), from, to };

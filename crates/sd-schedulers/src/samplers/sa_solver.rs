@@ -171,6 +171,7 @@ impl Method for SaSolverMethod {
             } else {
                 let known = kept.min(made - 1) + 2;
                 let order = self.order(self.corrector_order, steps - index + 2, known);
+                let order = rungs.distinct(index, order);
                 self.step(&rungs, index - 1, index, order).next(
                     1.0 * Stored(START),
                     1.0 * Stored(LAST_NOISE),
@@ -178,6 +179,7 @@ impl Method for SaSolverMethod {
                 )
             };
             let order = self.order(self.predictor_order, steps - index, kept.min(made) + 1);
+            let order = rungs.possible_order(index, order);
             let step = self.step(&rungs, index, index, order);
             let next = step.next(corrected.clone(), 1.0 * Noise, &values);
             self.ladder

@@ -10,7 +10,7 @@ use crate::{
     samplers::{ends, sigmas_at},
     schedule::{
         FinalSigmas, NoiseLevel, NoiseSchedule, PredictionType, SigmaRule, SigmaSchedule, Spacing,
-        TimestepSpacing, log_linear_sigmas, log_sigmas_of, timestep_of_sigma,
+        TimestepSpacing, exponential_sigmas, log_sigmas_of, timestep_of_sigma,
     },
 };
 
@@ -45,6 +45,8 @@ pub(super) struct SigmaLadder {
     /// Whether the timesteps of Karras' sigmas are rounded.
     pub(super) whole_timesteps: bool,
     schedule: NoiseSchedule,
+    /// Of training, rising.
+    log_sigmas: Vec<f64>,
     spacing: Spacing,
 }
 
@@ -81,6 +83,7 @@ impl SigmaLadder {
         predictions: &[PredictionType],
     ) -> Result<Self, ConfigError> {
         let training = TrainingConfig::read(fields)?;
+        let schedule = training.schedule()?.with_finite_sigmas();
         Ok(Self {
             prediction: training.predicts_one_of(fields, predictions)?,
             rule: SigmaRule::read_named(fields)?,
@@ -88,7 +91,8 @@ impl SigmaLadder {
             timestep_type: TimestepType::Discrete,
             final_sigmas: FinalSigmas::Zero,
             whole_timesteps: false,
-            schedule: training.schedule()?.with_finite_sigmas(),
+            log_sigmas: log_sigmas_of(&schedule.sigmas()),
+            schedule,
             spacing: Spacing::read(fields, TimestepSpacing::Linspace)?,
         })
     }
@@ -130,10 +134,10 @@ impl SigmaLadder {
             InterpolationType::Linear => sigmas_at(training, &timesteps),
             InterpolationType::LogLinear => {
                 let (most, least) = ends(training);
-                log_linear_sigmas(least, most, steps + 1)
+                exponential_sigmas(least, most, steps + 1)
             }
         };
-        if let Some(curve) = self.rule.sigmas(steps, ends(&sigmas), training) {
+        if let Some(curve) = self.rule.sigmas(steps, ends(&sigmas), training)? {
             timesteps = self.timesteps_of(&curve);
             if self.whole_timesteps && self.rule.schedule == Some(SigmaSchedule::Karras) {
                 timesteps.iter_mut().for_each(|value| *value = value.round_ties_even());
@@ -166,17 +170,20 @@ impl SigmaLadder {
         Err(PlanError::CustomAndRule { what: "timesteps", rule })
     }
 
-    /// The (fractional) timesteps at sigmas.
-    pub(super) fn timesteps_of(&self, sigmas: &[f64]) -> Vec<f64> {
-        let log_sigmas = log_sigmas_of(&self.schedule.sigmas());
-        sigmas.iter().map(|&sigma| timestep_of_sigma(sigma, &log_sigmas)).collect()
+    /// The (fractional) timestep at a sigma.
+    pub(super) fn timestep_of(&self, sigma: f64) -> f64 {
+        timestep_of_sigma(sigma, &self.log_sigmas)
+    }
+
+    fn timesteps_of(&self, sigmas: &[f64]) -> Vec<f64> {
+        sigmas.iter().map(|&sigma| self.timestep_of(sigma)).collect()
     }
 
     /// The timestep at the end of each step.
     pub(super) fn timesteps_after(&self, rungs: &Rungs) -> Vec<f64> {
         let last = rungs.sigmas.get(rungs.timesteps.len()).copied().unwrap_or_default();
         let after = rungs.timesteps.iter().skip(1).copied();
-        after.chain(self.timesteps_of(&[last])).collect()
+        after.chain([self.timestep_of(last)]).collect()
     }
 
     /// An evaluation.

@@ -25,6 +25,12 @@ pub struct TcdMethod {
     steps: DistilledSteps,
 }
 
+/// The timestep that the deterministic step goes to. torch multiplies whole timesteps in f32, and 0.7 * 340 is 238 there,
+/// not just below it.
+fn timestep_beyond(previous: i64, eta: f64) -> i64 {
+    ((1.0 - eta) as f32 * previous as f32).floor() as i64
+}
+
 impl Method for TcdMethod {
     fn read(config: &SchedulerConfig) -> Result<Self, ConfigError> {
         let fields = config.fields();
@@ -49,7 +55,7 @@ impl Method for TcdMethod {
             let level = NoiseLevel::variance_preserving(alpha_at(timestep)?);
             let next = timesteps.get(index + 1).copied();
             let previous = next.unwrap_or(0);
-            let beyond = alpha_at(((1.0 - eta) * previous as f64).floor() as i64)?;
+            let beyond = alpha_at(timestep_beyond(previous, eta))?;
             let target = NoiseLevel::variance_preserving(beyond);
             let mut noised =
                 target.signal * Denoised + target.noise * level.epsilon(self.prediction);
@@ -61,5 +67,20 @@ impl Method for TcdMethod {
         };
         let stages = (request.begin..request.steps).map(stage).collect::<Result<_, _>>()?;
         Plan::from_stages(request, stages, NoiseLevel::variance_preserving(alpha_at(0)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // torch.floor((1 - eta) * torch.tensor(previous))
+    #[test]
+    fn the_timestep_beyond_is_that_of_torch() {
+        for (eta, previous, expected) in
+            [(0.3, 340, 238), (0.3, 700, 490), (0.3, 341, 238), (0.0, 999, 999), (1.0, 999, 0)]
+        {
+            assert_eq!(timestep_beyond(previous, eta), expected, "{eta} {previous}");
+        }
     }
 }

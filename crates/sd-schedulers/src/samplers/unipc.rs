@@ -153,10 +153,12 @@ impl Method for UniPcMethod {
                 1.0 * Sample
             } else {
                 let count = self.order(index - 1, steps, made - 1) + 1;
+                let count = rungs.distinct(index, count);
                 self.step(&rungs, index - 1, index, count).next(1.0 * Stored(START), &values)
             };
             let to_zero = rungs.levels[index + 1].noise == 0.0 && self.lower_order_final;
             let order = if to_zero { 1 } else { self.order(index, steps, made) };
+            let order = rungs.possible_order(index, order);
             let next = self.step(&rungs, index, index, order).next(corrected.clone(), &values);
             let stage = self.ladder.stage(&rungs, index).store(START, corrected);
             stage.remember(&HISTORY[..self.most], made, value).next(next).finish_step()

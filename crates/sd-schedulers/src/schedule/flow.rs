@@ -1,7 +1,12 @@
 //! How flow matching models shift their noise levels: "Scaling Rectified Flow Transformers for High-Resolution Image
 //! Synthesis", <https://arxiv.org/abs/2403.03206>, section 5.3.2.
 
-use crate::{SchedulerConfig, error::ConfigError, names::named_enum};
+use crate::{
+    SchedulerConfig,
+    config::{Fields, out_of_range},
+    error::{ConfigError, PlanError},
+    names::named_enum,
+};
 
 named_enum! {
     /// The form of a shift that depends on the size of the image.
@@ -26,6 +31,26 @@ impl TimeShiftType {
             Self::Linear => mu,
         };
         shift / (shift + (1.0 / sigma - 1.0))
+    }
+
+    /// An error for a configuration without the shift of the request, the other way round, or a shift that has no meaning.
+    pub(crate) fn check(dynamic: Option<Self>, mu: Option<f64>) -> Result<(), PlanError> {
+        match (dynamic, mu) {
+            (Some(_), None) | (None, Some(_)) => Err(PlanError::DynamicShift),
+            (Some(Self::Linear), Some(mu)) if mu <= 0.0 => Err(PlanError::Mu { mu }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `shift_terminal`; 0 is none, as in diffusers.
+pub(crate) fn read_terminal(fields: Fields<'_>) -> Result<Option<f64>, ConfigError> {
+    let terminal = fields.optional_number("shift_terminal")?.filter(|value| *value != 0.0);
+    match terminal.filter(|value| !(0.0..1.0).contains(value)) {
+        Some(value) => {
+            Err(out_of_range("shift_terminal", "a number from 0 to 1".to_string(), value))
+        }
+        None => Ok(terminal),
     }
 }
 

@@ -16,8 +16,6 @@ pub use curves::{
 };
 pub use level::{NoiseLevel, PredictionType};
 pub use sigmas::interpolate;
-pub(crate) use sigmas::{
-    FinalSigmas, SigmaRule, log_linear_sigmas, log_sigmas_of, timestep_of_sigma,
-};
+pub(crate) use sigmas::{FinalSigmas, SigmaRule, log_sigmas_of, timestep_of_sigma};
 pub(crate) use spacing::{Spacing, trailing};
 pub use spacing::{TimestepSpacing, linspace};

@@ -1,10 +1,10 @@
 //! What a configuration says about the sigmas of a run.
 
 use crate::{
-    config::Fields,
-    error::ConfigError,
+    config::{Fields, out_of_range},
+    error::{ConfigError, PlanError},
     names::named_enum,
-    schedule::{SigmaSchedule, linspace},
+    schedule::SigmaSchedule,
 };
 
 /// Linear interpolation of `values` at a fractional index, clamped to the ends.
@@ -28,11 +28,6 @@ pub(crate) fn timestep_of_sigma(sigma: f64, log_sigmas: &[f64]) -> f64 {
     let low = log_sigmas.partition_point(|&value| value <= log_sigma).saturating_sub(1).min(most);
     let weight = (log_sigmas[low] - log_sigma) / (log_sigmas[low] - log_sigmas[low + 1]);
     low as f64 + weight.clamp(0.0, 1.0)
-}
-
-/// `count` sigmas with evenly spaced logarithms, as `linspace` in f32 and `exp` have them in diffusers' Euler.
-pub(crate) fn log_linear_sigmas(sigma_min: f64, sigma_max: f64, count: usize) -> Vec<f64> {
-    linspace(sigma_max.ln(), sigma_min.ln(), count).into_iter().map(f64::exp).collect()
 }
 
 named_enum! {
@@ -83,23 +78,34 @@ impl SigmaRule {
     /// `sigma_schedule` alone, for classes without the switches.
     pub(crate) fn read_named(fields: Fields<'_>) -> Result<Self, ConfigError> {
         let positive = |key| fields.optional_number_above(key, 0.0);
+        let (sigma_min, sigma_max) = (positive("sigma_min")?, positive("sigma_max")?);
+        if let (Some(least), Some(most)) = (sigma_min, sigma_max)
+            && least > most
+        {
+            return Err(out_of_range("sigma_min", format!("at most {most}"), least));
+        }
         Ok(Self {
             schedule: fields.optional_name("sigma_schedule")?,
-            sigma_min: positive("sigma_min")?,
-            sigma_max: positive("sigma_max")?,
+            sigma_min,
+            sigma_max,
             rho: positive("rho")?,
         })
     }
 
-    /// The sigmas of the curve, if there is one; `ends` are the least and the greatest where the configuration has none.
+    /// The sigmas of the curve, if there is one; `ends` are the least and the greatest where the configuration has none. An
+    /// error if they are the wrong way round.
     pub(crate) fn sigmas(
         &self,
         count: usize,
         ends: (f64, f64),
         training_sigmas: &[f64],
-    ) -> Option<Vec<f64>> {
-        let ends = (self.sigma_min.unwrap_or(ends.0), self.sigma_max.unwrap_or(ends.1));
-        Some(self.schedule?.sigmas(count, ends, training_sigmas, self.rho))
+    ) -> Result<Option<Vec<f64>>, PlanError> {
+        let Some(schedule) = self.schedule else { return Ok(None) };
+        let (least, most) = (self.sigma_min.unwrap_or(ends.0), self.sigma_max.unwrap_or(ends.1));
+        if least > most {
+            return Err(PlanError::SigmaEnds { least, most });
+        }
+        Ok(Some(schedule.sigmas(count, (least, most), training_sigmas, self.rho)))
     }
 }
 
@@ -132,9 +138,15 @@ mod tests {
         };
         let karras = rule(serde_json::json!({"use_karras_sigmas": true, "rho": 5.0})).unwrap();
         assert_eq!(karras.schedule, Some(SigmaSchedule::Karras));
-        assert_eq!(karras.sigmas(2, (1.0, 32.0), &[]).unwrap(), [32.0, 1.0]);
+        assert_eq!(karras.sigmas(2, (1.0, 32.0), &[]), Ok(Some(vec![32.0, 1.0])));
         let named = rule(serde_json::json!({"sigma_schedule": "kl_optimal", "sigma_max": 3.0}));
-        assert!((named.unwrap().sigmas(2, (1.0, 32.0), &[]).unwrap()[0] - 3.0).abs() < 1e-14);
+        let named = named.unwrap();
+        let sigmas = named.sigmas(2, (1.0, 32.0), &[]).unwrap().unwrap();
+        assert!((sigmas[0] - 3.0).abs() < 1e-14);
+        let turned = named.sigmas(2, (4.0, 32.0), &[]);
+        assert_eq!(turned, Err(PlanError::SigmaEnds { least: 4.0, most: 3.0 }));
+        let turned = rule(serde_json::json!({"sigma_min": 4.0, "sigma_max": 3.0}));
+        assert!(matches!(turned, Err(ConfigError::OutOfRange { .. })));
         let same = serde_json::json!({"sigma_schedule": "beta", "use_beta_sigmas": true});
         assert!(rule(same).is_ok());
         for two in [

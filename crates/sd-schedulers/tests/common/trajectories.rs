@@ -226,7 +226,7 @@ pub(crate) fn check(name: &str) -> Table {
             names.extend(text.filter(|text| !names.contains(text)));
         }
         let label = format!("{name} {:?}, {config:?}", case.request());
-        let scheduler = config.build().unwrap_or_else(|error| panic!("{label}: {error}"));
+        let scheduler = config.clone().build().unwrap_or_else(|error| panic!("{label}: {error}"));
         let plan =
             scheduler.plan(&case.request()).unwrap_or_else(|error| panic!("{label}: {error}"));
         let close = |what: &str, found: &[f64], expected: &[f64], floor: f64| {
@@ -240,7 +240,7 @@ pub(crate) fn check(name: &str) -> Table {
         let floor = if name == "dpm2_ancestral" { 2000.0 } else { 1.0 };
         close("timesteps", plan.timesteps(), &reference.timesteps, floor);
         close("init_noise_sigma", &[plan.init_noise_sigma()], &[reference.init_noise_sigma], 0.0);
-        if has_plain_sigmas(name) && !reference.sigmas.is_empty() {
+        if has_plain_sigmas(name, &config) && !reference.sigmas.is_empty() {
             // interpolation by logarithms leaves sigmas behind that no step uses
             let used = &reference.sigmas[..plan.sigmas().len()];
             close("sigmas", plan.sigmas(), used, 1e-12);
@@ -267,6 +267,9 @@ pub(crate) fn check(name: &str) -> Table {
 }
 
 /// Whether diffusers' `sigmas` are noise-to-signal ratios, one for each evaluation.
-fn has_plain_sigmas(name: &str) -> bool {
-    ["euler", "euler_ancestral", "lms", "edm_euler", "edm_dpm"].contains(&name)
+fn has_plain_sigmas(name: &str, config: &SchedulerConfig) -> bool {
+    let plain = ["euler", "euler_ancestral", "lms", "edm_euler", "edm_dpm", "heun"];
+    let plain_without_flow = ["dpm_multistep", "dpm_singlestep", "deis", "unipc", "sa_solver"];
+    let is_flow = config.get("use_flow_sigmas") == Some(&true.into());
+    plain.contains(&name) || plain_without_flow.contains(&name) && !is_flow
 }

@@ -6,7 +6,7 @@ use crate::{
     error::ConfigError,
     schedule::{
         PredictionType,
-        flow::{TimeShiftType, shifted, stretched_to_terminal},
+        flow::{TimeShiftType, read_terminal, shifted, stretched_to_terminal},
         linspace,
     },
 };
@@ -36,13 +36,13 @@ impl FlowSigmas {
             family,
             shift: fields.number_from("flow_shift", 1.0, f64::MIN_POSITIVE)?,
             dynamic: is_dynamic.then_some(time_shift),
-            terminal: fields.optional_number_above("shift_terminal", 0.0)?,
+            terminal: read_terminal(fields)?,
         }))
     }
 
-    /// Whether the shift is that of the request.
-    pub(super) fn is_dynamic(self) -> bool {
-        self.dynamic.is_some()
+    /// The form of the shift, if it is that of the request.
+    pub(super) fn dynamic(self) -> Option<TimeShiftType> {
+        self.dynamic
     }
 
     /// Falling levels.

@@ -11,8 +11,8 @@ use crate::{
     samplers::{DIFFUSION, refuse_zero_snr, sigmas_at, thresholding},
     schedule::{
         BetaSchedule, FinalSigmas, NoiseLevel, NoiseSchedule, PredictionType, SigmaRule,
-        SigmaSchedule, Spacing, TimestepSpacing, linspace, log_sigmas_of, timestep_of_sigma,
-        trailing,
+        SigmaSchedule, Spacing, TimestepSpacing, flow::TimeShiftType, linspace, log_sigmas_of,
+        timestep_of_sigma, trailing,
     },
 };
 
@@ -46,6 +46,19 @@ impl Rungs {
     /// Log-SNR (of amplitudes) at a place.
     pub(in crate::samplers) fn lambda(&self, place: usize) -> f64 {
         -self.levels[place].sigma().ln()
+    }
+
+    /// How many of the places `place`, `place - 1` and so on have log-SNRs of their own, up to `most`: through values at two
+    /// equal ones goes no polynomial. Rounding can make two timesteps one.
+    pub(in crate::samplers) fn distinct(&self, place: usize, most: usize) -> usize {
+        let is_own = |back: &usize| self.lambda(place + 1 - back) != self.lambda(place - back);
+        1 + (1..most.min(place + 1)).take_while(is_own).count()
+    }
+
+    /// The order of a step from `place` that may have the order `most`: less if it or one of the steps that it goes back over
+    /// has no length. Such a step changes nothing at the first order.
+    pub(in crate::samplers) fn possible_order(&self, place: usize, most: usize) -> usize {
+        self.distinct(place + 1, most + 1).saturating_sub(1).max(1)
     }
 }
 
@@ -82,9 +95,10 @@ impl LogSnrLadder {
     /// The steps of a whole run.
     pub(in crate::samplers) fn rungs(&self, request: &PlanRequest) -> Result<Rungs, PlanError> {
         let training = self.schedule.sigmas();
-        let wants_mu = self.flow.is_some_and(FlowSigmas::is_dynamic);
-        if wants_mu != request.mu.is_some() {
-            return Err(PlanError::DynamicShift);
+        let dynamic = self.flow.and_then(FlowSigmas::dynamic);
+        TimeShiftType::check(dynamic, request.mu)?;
+        if self.flow.is_some() {
+            request.refuse_beyond(1.0, training.len() as f64)?;
         }
         let (timesteps, mut sigmas) = match (&request.custom, self.flow) {
             (Some(CustomSchedule::Sigmas(sigmas)), flow) => {
@@ -94,7 +108,7 @@ impl LogSnrLadder {
                     Some(flow) => flow.finished(steps, request.mu),
                     None => steps.to_vec(),
                 };
-                let timesteps = self.timesteps_of(&steps, flow.is_some());
+                let timesteps = self.timesteps_of(&steps);
                 let levels = steps.iter().chain(last).map(|&sigma| self.level(sigma)).collect();
                 return Ok(Rungs { timesteps, levels });
             }
@@ -126,17 +140,21 @@ impl LogSnrLadder {
         let count = request.steps;
         let most = training.last().copied().unwrap_or_default();
         let ends = (self.schedule.sigma_min(), most);
-        if let Some(mut sigmas) = self.rule.sigmas(count, ends, training) {
+        if let Some(mut sigmas) = self.rule.sigmas(count, ends, training)? {
             if flow.is_some() {
                 sigmas.iter_mut().for_each(|sigma| *sigma /= *sigma + 1.0);
             }
-            return Ok((self.timesteps_of(&sigmas, flow.is_some()), sigmas));
+            return Ok((self.timesteps_of(&sigmas), sigmas));
         }
         if let Some(flow) = flow {
             let sigmas = flow.sigmas(training.len(), count, request.mu);
-            return Ok((self.timesteps_of(&sigmas, true), sigmas));
+            return Ok((self.timesteps_of(&sigmas), sigmas));
         }
         self.spacing.check_steps(training.len(), count)?;
+        if self.spacing.kind == TimestepSpacing::Leading && count == training.len() {
+            // The one more timestep leaves no room between them: all would be the same.
+            return Err(PlanError::TooManySteps { steps: count, limit: count.saturating_sub(1) });
+        }
         let timesteps = self.spaced(training, count);
         let sigmas = sigmas_at(training, &timesteps);
         Ok((timesteps, sigmas))
@@ -162,8 +180,8 @@ impl LogSnrLadder {
     }
 
     /// The whole timesteps at sigmas: rounded by Karras' rule and those of this crate, else cut off, as in diffusers.
-    fn timesteps_of(&self, sigmas: &[f64], is_flow: bool) -> Vec<f64> {
-        if is_flow {
+    fn timesteps_of(&self, sigmas: &[f64]) -> Vec<f64> {
+        if self.flow.is_some() {
             let count = self.schedule.num_train_timesteps() as f64;
             return sigmas.iter().map(|sigma| (sigma * count).trunc()).collect();
         }

@@ -66,21 +66,17 @@ impl OrderRule {
         Ok(Self { first_at_end, ..Self::read(fields)? })
     }
 
-    /// The order of a step, of which `made` came before in this run; `to_zero` if it ends without any noise.
-    pub(in crate::samplers) fn order(
-        &self,
-        index: usize,
-        steps: usize,
-        made: usize,
-        to_zero: bool,
-    ) -> usize {
+    /// The order of the step from `index`, before which this run made `made`.
+    pub(in crate::samplers) fn order(&self, rungs: &Rungs, index: usize, made: usize) -> usize {
+        let steps = rungs.timesteps.len();
         let lower = self.lower_order_final && steps < FEW_STEPS;
-        match steps - index {
-            _ if to_zero => 1,
+        let most = match steps - index {
+            _ if rungs.levels[index + 1].noise == 0.0 => 1,
             1 if lower || self.first_at_end => 1,
             2 if lower => self.most.min(made + 1).min(2),
             _ => self.most.min(made + 1),
-        }
+        };
+        rungs.possible_order(index, most)
     }
 }
 
@@ -139,7 +135,6 @@ impl Method for DpmMultistepMethod {
 
     fn plan(&self, request: &PlanRequest) -> Result<Plan, PlanError> {
         let rungs = self.ladder.rungs(request)?;
-        let steps = rungs.timesteps.len();
         let rule = UpdateRule {
             algorithm: self.algorithm,
             solver_type: self.solver_type,
@@ -152,7 +147,7 @@ impl Method for DpmMultistepMethod {
                 true => self.ladder.noise(from),
                 false => 1.0 * Denoised,
             };
-            let order = self.orders.order(index, steps, made, to.noise == 0.0);
+            let order = self.orders.order(&rungs, index, made);
             let values = [value.clone(), 1.0 * Stored(HISTORY[0]), 1.0 * Stored(HISTORY[1])];
             let stage = self.ladder.stage(&rungs, index);
             stage

@@ -119,6 +119,7 @@ impl Method for DpmSinglestepMethod {
             let (from, to) = (rungs.levels[index], rungs.levels[index + 1]);
             // A run that begins inside a group knows less.
             let order = if to.noise == 0.0 { 1 } else { orders[index].min(made + 1) };
+            let order = rungs.possible_order(index, order);
             let value = match self.algorithm.predicts_noise() {
                 true => self.ladder.noise(from),
                 false => 1.0 * Denoised,

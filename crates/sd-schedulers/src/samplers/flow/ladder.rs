@@ -2,7 +2,7 @@
 
 use crate::{
     combination::Value::{Output, Sample},
-    config::{Fields, out_of_range},
+    config::Fields,
     error::{ConfigError, PlanError},
     plan::Plan,
     program::Stage,
@@ -10,7 +10,7 @@ use crate::{
     samplers::{ends, sigma_ladder::Rungs},
     schedule::{
         NoiseLevel, PredictionType, SigmaRule, SigmaSchedule,
-        flow::{TimeShiftType, shifted, stretched_to_terminal},
+        flow::{TimeShiftType, read_terminal, shifted, stretched_to_terminal},
         linspace,
     },
 };
@@ -48,10 +48,6 @@ impl FlowLadder {
     pub(super) fn read(fields: Fields<'_>) -> Result<Self, ConfigError> {
         let is_dynamic = fields.switch("use_dynamic_shifting")?;
         let time_shift = fields.name("time_shift_type", TimeShiftType::Exponential)?;
-        let terminal = fields.optional_number("shift_terminal")?.filter(|value| *value != 0.0);
-        if let Some(value) = terminal.filter(|value| !(0.0..1.0).contains(value)) {
-            return Err(out_of_range("shift_terminal", "a number from 0 to 1".to_string(), value));
-        }
         let rule = SigmaRule::read(fields)?;
         if let Some(
             table @ (SigmaSchedule::AlignYourSteps
@@ -63,7 +59,7 @@ impl FlowLadder {
         }
         Ok(Self {
             dynamic: is_dynamic.then_some(time_shift),
-            terminal,
+            terminal: read_terminal(fields)?,
             rule,
             inverted: fields.switch("invert_sigmas")?,
             ..Self::read_static(fields)?
@@ -84,10 +80,9 @@ impl FlowLadder {
 
     /// The steps of a whole run.
     pub(super) fn rungs(&self, request: &PlanRequest) -> Result<Rungs, PlanError> {
-        if self.dynamic.is_some() != request.mu.is_some() {
-            return Err(PlanError::DynamicShift);
-        }
+        TimeShiftType::check(self.dynamic, request.mu)?;
         let count = self.num_train_timesteps as f64;
+        request.refuse_beyond(1.0, count)?;
         let mut sigmas: Vec<f64> = match &request.custom {
             None => {
                 // The ends are shifted already (without dynamic shifting), and are shifted again: so diffusers has it.
@@ -110,7 +105,7 @@ impl FlowLadder {
             let steps = 1..=self.num_train_timesteps;
             let training: Vec<f64> =
                 steps.map(|step| self.shifted(step as f64 / count, request.mu)).collect();
-            if let Some(curve) = self.rule.sigmas(request.steps, ends(&sigmas), &training) {
+            if let Some(curve) = self.rule.sigmas(request.steps, ends(&sigmas), &training)? {
                 sigmas = curve;
             }
         }
