@@ -15,11 +15,11 @@ use crate::{
     schedule::NoiseLevel,
 };
 
-/// `EulerCFGPPScheduler`, a class of this crate (algorithm 1 of the paper in terms of sigmas): its keys are those of
-/// `EulerDiscreteScheduler`.
+/// `EulerCFGPPScheduler`, a class of this crate (algorithm 1 of the paper in terms of sigmas): its keys for the
+/// model, the spacing and the sigmas are those of `EulerDiscreteScheduler`.
 pub type EulerCfg = Configured<EulerCfgMethod>;
 
-/// `DPMPP2MCFGPPScheduler`, a class of this crate (appendix of the paper): its keys are those of `EulerDiscreteScheduler`.
+/// `DPMPP2MCFGPPScheduler`, a class of this crate (appendix of the paper), with the keys of [`EulerCfg`].
 pub type DpmPlusPlus2MCfg = Configured<DpmPlusPlus2MCfgMethod>;
 
 /// The method of [`EulerCfg`].

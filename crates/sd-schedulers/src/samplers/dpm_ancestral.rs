@@ -18,8 +18,8 @@ use crate::{
     request::PlanRequest,
 };
 
-/// `DPMPP2SAncestralScheduler`, a class of this crate (diffusers has none): its keys are those of
-/// `EulerDiscreteScheduler`.
+/// `DPMPP2SAncestralScheduler`, a class of this crate (diffusers has none): its keys for the model, the spacing and
+/// the sigmas are those of `EulerDiscreteScheduler`.
 pub type DpmPlusPlus2SAncestral = Configured<DpmPlusPlus2SAncestralMethod>;
 
 /// The method of [`DpmPlusPlus2SAncestral`].

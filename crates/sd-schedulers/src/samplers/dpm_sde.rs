@@ -19,8 +19,8 @@ use crate::{
 /// `DPMSolverSDEScheduler`: DPM++ SDE, two evaluations a step.
 pub type DpmSde = Configured<DpmSdeMethod>;
 
-/// `DPMPP3MSDEScheduler`, a class of this crate: its keys are those of `EulerDiscreteScheduler`. diffusers' own
-/// third-order stochastic update (`DPMSolverMultistepScheduler` with `solver_order` 3) has a term with the other sign.
+/// `DPMPP3MSDEScheduler`, a class of this crate: its keys for the model, the spacing and the sigmas are those of
+/// `EulerDiscreteScheduler`. diffusers' own third-order stochastic update (`DPMSolverMultistepScheduler` with `solver_order` 3) has a term with the other sign.
 pub type DpmPlusPlus3MSde = Configured<DpmPlusPlus3MSdeMethod>;
 
 /// The method of [`DpmSde`].
