@@ -9,6 +9,8 @@ SPACINGS = ("linspace", "leading", "trailing")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 WITHOUT_SAMPLE = ("epsilon", "v_prediction")
 RULES = ("karras", "exponential", "beta")
+# Samplers of which Karras' rule is held together with other settings, too.
+KARRAS_IN_FULL = ("euler", "heun", "dpm_multistep")
 THRESHOLD = {"thresholding": True, "dynamic_thresholding_ratio": 0.7, "sample_max_value": 1.5}
 FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 
@@ -138,6 +140,14 @@ def common_cases(name: str) -> list[dict]:
             cases.append(case(8, prediction_type="v_prediction", **switch))
         if sampler.betas and sampler.cosine:
             cases.append(case(8, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", **switch))
+    if name in KARRAS_IN_FULL:
+        karras = {"use_karras_sigmas": True}
+        cases += [
+            case(8, begin=3, prediction_type="v_prediction", **karras),
+            case(8, beta_schedule="squaredcos_cap_v2", prediction_type="sample", **karras),
+        ]
+    if name == "dpm_multistep":
+        cases.append(case(10, batch=2, prediction_type="sample", **THRESHOLD))
     return cases
 
 

@@ -87,7 +87,7 @@ fn one() -> usize {
 
 impl Case {
     fn shape(&self) -> [usize; 4] {
-        [self.batch, 1, 2, 3]
+        [self.batch, 2, 1, 3]
     }
 
     fn request(&self) -> PlanRequest {
