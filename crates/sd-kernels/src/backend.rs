@@ -167,6 +167,18 @@ pub trait DiffusionBackend: Backend {
         default::gradients::sum_positions(input)
     }
 
+    /// A row of f32 in which each of these values, `[n]`, has its place, given by where it begins. Between them there are zeros.
+    ///
+    /// # Panics
+    /// When values lie beyond the row.
+    fn row(
+        values: Vec<(usize, Tensor<Self, 1>)>,
+        length: usize,
+        device: &Self::Device,
+    ) -> Tensor<Self, 1> {
+        default::row(values, length, device)
+    }
+
     /// The gradient of [`fused_attention`](Self::fused_attention)'s query, key and value: of the columns that the views see. An
     /// additive mask is a constant.
     ///

@@ -7,7 +7,7 @@ use sd_vae::AutoencoderKL;
 
 use crate::{
     AutoencoderObjective, Losses, Share, Task, TrainError, autoencoder::AutoencoderTerms,
-    data::Pictures,
+    data::Pictures, draws::Choices,
 };
 
 /// An autoencoder, its pictures and its objective.
@@ -34,6 +34,10 @@ impl<B: TrainBackend> Task<B> for AutoencoderTask<B> {
 
     fn parts_mut(&mut self) -> Vec<(&'static str, &mut dyn Parameters<B>)> {
         vec![("vae", &mut self.model)]
+    }
+
+    fn prepare(&self, examples: &[usize], choices: Choices) {
+        self.pictures.prepare(examples, choices);
     }
 
     fn losses(&self, mut share: Share) -> Result<Losses<B>, TrainError> {

@@ -76,8 +76,17 @@ impl Choices {
 
     /// Choices of their own, for something that is done at the same time as other things.
     pub fn fork(&mut self) -> Self {
-        let stream = ChaCha8Rng::seed_from_u64(self.stream.random());
-        Self { stream, rows: BatchRows::default() }
+        Self::of_seed(self.seed())
+    }
+
+    /// What a fork follows from.
+    pub(crate) fn seed(&mut self) -> u64 {
+        self.stream.random()
+    }
+
+    /// The fork that follows from a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        Self { stream: ChaCha8Rng::seed_from_u64(seed), rows: BatchRows::default() }
     }
 
     /// Yes with this probability.

@@ -1,19 +1,19 @@
 //! A moving average of weights.
 
-use burn::tensor::backend::Backend;
+use sd_kernels::DiffusionBackend;
 
 use crate::{Optimizer, row::Row};
 
 /// An exponential moving average of the weights that an optimiser moves, in f32. What is generated with it is steadier than what
 /// the last weights give.
 #[derive(Debug, Clone)]
-pub struct Ema<I: Backend> {
+pub struct Ema<I: DiffusionBackend> {
     decay: f64,
     steps: u64,
     rows: Vec<Row<I>>,
 }
 
-impl<I: Backend> Ema<I> {
+impl<I: DiffusionBackend> Ema<I> {
     /// An average of nothing yet. Of the old average `decay` stays in each step, less in the first ones, as diffusers'
     /// `EMAModel` has it: `min(decay, (1 + step) / (10 + step))`.
     pub fn new(decay: f64) -> Self {

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{
-    Tensor,
-    backend::{AutodiffBackend, Backend},
-};
+use burn::tensor::{Tensor, backend::AutodiffBackend};
+use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, Parameters};
 
 use crate::{row::Row, task::prefix};
 
 /// Gradients in f32, by the path of their parameter: Burn's own are keyed by ids that every run draws anew.
 #[derive(Debug, Clone)]
-pub struct Gradients<I: Backend> {
+pub struct Gradients<I: DiffusionBackend> {
     /// `None` without any.
     row: Option<Row<I>>,
 }
 
-impl<I: Backend> Gradients<I> {
+impl<I: DiffusionBackend> Gradients<I> {
     /// Gradients by path.
     pub fn new(gradients: impl IntoIterator<Item = (String, AnyTensor<I>)>) -> Self {
         Self { row: Row::gather(gradients.into_iter().collect()) }

@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, mem};
 
-use burn::tensor::{
-    DType, FloatDType, Tensor,
-    backend::{AutodiffBackend, Backend},
-};
+use burn::tensor::{DType, FloatDType, Tensor, backend::AutodiffBackend};
 use burn_optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, SimpleOptimizer};
+use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterError, Parameters};
 use serde::{Deserialize, Serialize};
 
@@ -42,27 +40,27 @@ impl Default for AdamWOptions {
 /// It keeps the weights that it moves, in f32: those in the models follow them, rounded where they are of 16 bits. What changes
 /// them in the models behind its back is lost with the next step.
 #[derive(Clone)]
-pub struct Optimizer<I: Backend> {
+pub struct Optimizer<I: DiffusionBackend> {
     adamw: AdamW,
     groups: Vec<Group<I>>,
 }
 
 /// Parameters that made the same steps.
 #[derive(Clone)]
-pub(crate) struct Group<I: Backend> {
+pub(crate) struct Group<I: DiffusionBackend> {
     weights: Row<I>,
     /// None before the first step.
     state: Option<AdamWState<I, 1>>,
 }
 
-impl<I: Backend> core::fmt::Debug for Optimizer<I> {
+impl<I: DiffusionBackend> core::fmt::Debug for Optimizer<I> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let parameters = self.weights().flat_map(|row| row.layout().paths()).count();
         f.debug_struct("Optimizer").field("parameters", &parameters).finish_non_exhaustive()
     }
 }
 
-impl<I: Backend> Optimizer<I> {
+impl<I: DiffusionBackend> Optimizer<I> {
     /// An optimiser that has seen nothing.
     pub fn new(options: AdamWOptions) -> Self {
         let adamw = AdamWConfig::new()
@@ -177,7 +175,7 @@ impl<I: Backend> Optimizer<I> {
     }
 }
 
-impl<I: Backend> Group<I> {
+impl<I: DiffusionBackend> Group<I> {
     /// Weights that have made as many steps, with the means of their gradients and of the squares.
     pub(crate) fn new(weights: Row<I>, moments: Option<(usize, [Row<I>; 2])>) -> Self {
         let state = moments.map(|(time, moments)| {
@@ -228,12 +226,12 @@ impl<I: Backend> Group<I> {
 }
 
 /// Rows in the types that models have, each cast once.
-struct Cast<'a, I: Backend> {
+struct Cast<'a, I: DiffusionBackend> {
     rows: Vec<&'a Row<I>>,
     cast: Vec<(DType, Vec<Row<I>>)>,
 }
 
-impl<I: Backend> Cast<'_, I> {
+impl<I: DiffusionBackend> Cast<'_, I> {
     fn get(&mut self, path: &str, dtype: DType) -> Option<Tensor<I, 1>> {
         let index = match self.cast.iter().position(|(known, _)| *known == dtype) {
             Some(index) => index,

@@ -1,24 +1,24 @@
 //! What the passes of a step give.
 
-use burn::tensor::{FloatDType, Tensor, backend::Backend};
-use sd_kernels::TrainBackend;
+use burn::tensor::{FloatDType, Tensor};
+use sd_kernels::{DiffusionBackend, TrainBackend};
 
 use crate::{Gradients, Losses, Peers, TrainError};
 
 /// What one pass of a step gives, or all of them.
-pub(crate) struct Passes<I: Backend> {
+pub(crate) struct Passes<I: DiffusionBackend> {
     pub(crate) gradients: Gradients<I>,
     pub(crate) sums: Sums<I>,
 }
 
 /// Losses without their history.
 #[derive(Debug, Clone)]
-pub(crate) struct Sums<I: Backend> {
+pub(crate) struct Sums<I: DiffusionBackend> {
     pub(crate) total: Tensor<I, 1>,
     pub(crate) terms: Vec<(&'static str, Tensor<I, 1>)>,
 }
 
-impl<I: Backend> Passes<I> {
+impl<I: DiffusionBackend> Passes<I> {
     pub(crate) fn plus(self, other: Self) -> Self {
         Self { gradients: self.gradients.plus(other.gradients), sums: self.sums.plus(other.sums) }
     }
@@ -34,7 +34,7 @@ impl<I: Backend> Passes<I> {
     }
 }
 
-impl<I: Backend> Sums<I> {
+impl<I: DiffusionBackend> Sums<I> {
     /// The part of one pass in the losses of a step.
     pub(crate) fn of<B>(losses: &Losses<B>, share: f64) -> Self
     where

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use burn::tensor::{DType, FloatDType, Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor};
+use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::AnyTensor;
 
 /// Values after which a parameter may begin: 512 bytes of 16-bit numbers, from where CubeCL looks at a part of a row without
@@ -58,27 +59,22 @@ impl Layout {
 /// Values of many parameters in one tensor, so that what is done to all of them is done once, and not hundreds of times on small
 /// tensors. Between the parameters there are zeros.
 #[derive(Debug, Clone)]
-pub(crate) struct Row<I: Backend> {
+pub(crate) struct Row<I: DiffusionBackend> {
     layout: Arc<Layout>,
     values: Tensor<I, 1>,
 }
 
-impl<I: Backend> Row<I> {
+impl<I: DiffusionBackend> Row<I> {
     /// A row of these tensors, in f32; `None` of none.
     pub(crate) fn gather(tensors: BTreeMap<String, AnyTensor<I>>) -> Option<Self> {
         let tensors: BTreeMap<String, Tensor<I, 1>> =
             tensors.into_iter().map(|(path, tensor)| (path, tensor.flatten())).collect();
-        let first = tensors.values().next()?;
-        // Where all are of one type, the row is cast at once.
-        let same = tensors.values().all(|tensor| tensor.dtype() == first.dtype());
-        let dtype = if same { first.dtype() } else { DType::F32 };
+        let device = tensors.values().next()?.device();
         let layout =
             Layout::new(tensors.iter().map(|(path, tensor)| (path.clone(), tensor.dims()[0])));
-        let mut values = Tensor::zeros([layout.length], (&first.device(), dtype));
-        for (place, tensor) in layout.places.values().zip(tensors.into_values()) {
-            values = values.slice_assign([place.clone()], tensor.cast(FloatDType::from(dtype)));
-        }
-        Some(Self { layout: Arc::new(layout), values: values.cast(FloatDType::F32) })
+        let starts = layout.places.values().map(|place| place.start);
+        let values = I::row(starts.zip(tensors.into_values()).collect(), layout.length, &device);
+        Some(Self { layout: Arc::new(layout), values })
     }
 
     /// The row of some of its parameters; `None` of none. Those that it has not are left out.

@@ -6,11 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{
-    DType, Tensor, TensorData,
-    backend::{Backend, BackendTypes},
-};
-use sd_kernels::TrainBackend;
+use burn::tensor::{DType, Tensor, TensorData, backend::BackendTypes};
+use sd_kernels::{DiffusionBackend, TrainBackend};
 use sd_nn::checkpoint::{
     CheckpointError, FileDtype, SafetensorsFile, TensorToSave, WeightSource, save_file,
 };
@@ -113,7 +110,7 @@ fn name(kind: &str, path: &str) -> String {
     format!("{kind}/{path}")
 }
 
-fn to_save<'a, I: Backend>(name: String, row: Tensor<I, 1>) -> TensorToSave<'a> {
+fn to_save<'a, I: DiffusionBackend>(name: String, row: Tensor<I, 1>) -> TensorToSave<'a> {
     let shape = row.dims().to_vec();
     let origin = name.clone();
     TensorToSave {
@@ -153,7 +150,7 @@ impl StateFile {
     }
 
     /// The weights with their moments: those that have made the same steps together, and those that have made none.
-    fn groups<I: Backend>(
+    fn groups<I: DiffusionBackend>(
         &self,
         all: &Layout,
         times: &BTreeMap<String, usize>,
@@ -178,7 +175,7 @@ impl StateFile {
     }
 
     /// What the file has of a kind for these parameters; `None` for none.
-    fn read<I: Backend>(
+    fn read<I: DiffusionBackend>(
         &self,
         kind: &str,
         layout: &Layout,
@@ -192,7 +189,7 @@ impl StateFile {
         Ok(Row::gather(tensors))
     }
 
-    fn row<I: Backend>(
+    fn row<I: DiffusionBackend>(
         &self,
         name: &str,
         length: usize,

@@ -1,12 +1,13 @@
 //! What a step says of itself.
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::Tensor;
+use sd_kernels::DiffusionBackend;
 
 use crate::{TrainError, passes::Sums};
 
 /// A step's figures, still on the device: reading them waits for it.
 #[derive(Debug, Clone)]
-pub struct StepReport<I: Backend> {
+pub struct StepReport<I: DiffusionBackend> {
     /// The step, from 0.
     pub step: u64,
     /// Its learning rate.
@@ -15,7 +16,7 @@ pub struct StepReport<I: Backend> {
     pub(crate) norm: Option<Tensor<I, 1>>,
 }
 
-impl<I: Backend> StepReport<I> {
+impl<I: DiffusionBackend> StepReport<I> {
     /// The loss.
     ///
     /// # Errors
@@ -52,6 +53,6 @@ impl<I: Backend> StepReport<I> {
     }
 }
 
-fn number<I: Backend>(value: &Tensor<I, 1>) -> f32 {
+fn number<I: DiffusionBackend>(value: &Tensor<I, 1>) -> f32 {
     value.to_data().iter::<f32>().next().unwrap_or(f32::NAN)
 }

@@ -40,6 +40,11 @@ pub trait Task<B: TrainBackend> {
     /// The same, to be changed.
     fn parts_mut(&mut self) -> Vec<(&'static str, &mut dyn Parameters<B>)>;
 
+    /// Hears which examples come after a share, with the choices of theirs, so that they can be read while that share is worked on.
+    fn prepare(&self, examples: &[usize], choices: Choices) {
+        let _ = (examples, choices);
+    }
+
     /// The loss of a share.
     ///
     /// # Errors

@@ -1,20 +1,18 @@
 //! The weights that a run shows and keeps.
 
-use burn::tensor::{
-    FloatDType,
-    backend::{AutodiffBackend, Backend},
-};
+use burn::tensor::{FloatDType, backend::AutodiffBackend};
+use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterError, Parameters};
 
 use crate::{row::Row, task::prefix};
 
 /// Trained weights in f32: their averages, where there are, and else those that the optimiser keeps.
 #[derive(Debug, Clone)]
-pub struct TrainedWeights<'a, I: Backend> {
+pub struct TrainedWeights<'a, I: DiffusionBackend> {
     pub(crate) rows: Vec<&'a Row<I>>,
 }
 
-impl<I: Backend> TrainedWeights<'_, I> {
+impl<I: DiffusionBackend> TrainedWeights<'_, I> {
     /// Puts them into the place of a part's weights, all of which become f32; those that have not been trained keep their values.
     ///
     /// # Errors

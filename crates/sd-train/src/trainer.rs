@@ -194,24 +194,39 @@ impl<B: TrainBackend, T: Task<B>> Trainer<B, T> {
     }
 
     /// The gradients of a pass, and its part in the losses of the step.
-    fn pass(&mut self, pass: usize, share: f64) -> Result<Passes<B::InnerBackend>, TrainError> {
-        let share_of_batch = self.share(pass);
-        let losses = self.task.losses(share_of_batch)?;
-        let sums = Sums::of(&losses, share);
+    fn pass(&mut self, pass: usize, part: f64) -> Result<Passes<B::InnerBackend>, TrainError> {
+        let index = self.step * self.options.accumulate.max(1) as u64 + pass as u64;
+        let share = self.share(index);
+        let losses = self.task.losses(share)?;
+        self.prepare(index + 1);
+        let sums = Sums::of(&losses, part);
         let gradients = Gradients::of::<B>(&self.task.parts(), &losses.total.backward());
         Ok(Passes { gradients, sums })
     }
 
-    fn share(&mut self, pass: usize) -> Share {
+    /// The share of a pass, counted over all steps.
+    fn share(&mut self, index: u64) -> Share {
         let draws = Draws::new(self.options.seed);
-        let index = self.step * self.options.accumulate.max(1) as u64 + pass as u64;
-        let first = index * self.options.batch as u64 + self.rows.before as u64;
         Share {
             step: self.step,
-            examples: self.epochs.examples(first..first + self.rows.own as u64),
+            examples: self.examples(index),
             choices: draws.choices(index, self.rows),
             noise: self.rows.noise(draws.noise(index)),
         }
+    }
+
+    /// Lets the task read the examples of a pass that is to come, if there is one.
+    fn prepare(&mut self, index: u64) {
+        if index < self.options.steps * self.options.accumulate.max(1) as u64 {
+            let examples = self.examples(index);
+            let choices = Draws::new(self.options.seed).choices(index, self.rows);
+            self.task.prepare(&examples, choices);
+        }
+    }
+
+    fn examples(&mut self, index: u64) -> Vec<usize> {
+        let first = index * self.options.batch as u64 + self.rows.before as u64;
+        self.epochs.examples(first..first + self.rows.own as u64)
     }
 
     fn learning_rate(&self) -> LearningRate {

@@ -1,6 +1,6 @@
 //! What gradients are made of, by kernels where there is one.
 
-use burn::tensor::{FloatDType, Tensor, backend::Backend};
+use burn::tensor::{DType, FloatDType, Tensor, backend::Backend};
 use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 
 use super::{
@@ -8,11 +8,12 @@ use super::{
     group_norm::{self as group, GroupNorm},
     layer_norm::{self as layer, LayerNorm},
     ops::{affine, has_kernels, primitive, tensor},
-    sum,
+    row, sum,
 };
 use crate::{
     Activation, Affine, Conv2dOptions, ConvInput, Gate, GroupNormOptions, LayerNormOptions,
-    NormGradients, default::gradients,
+    NormGradients,
+    default::{self, gradients},
 };
 
 pub(super) fn columns<B, R>(
@@ -65,6 +66,25 @@ where
         true => tensor(sum::sum_positions(primitive(input))),
         false => gradients::sum_positions(input),
     }
+}
+
+pub(super) fn row<B, R>(
+    values: Vec<(usize, Tensor<B, 1>)>,
+    length: usize,
+    device: &B::Device,
+) -> Tensor<B, 1>
+where
+    B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
+    R: CubeRuntime,
+{
+    if !values.iter().all(|(_, values)| has_kernels(values.dtype())) {
+        return default::row(values, length, device);
+    }
+    let row: CubeTensor<R> = primitive(Tensor::<B, 1>::zeros([length], (device, DType::F32)));
+    for (start, values) in values {
+        row::place(&row, start, primitive(values));
+    }
+    tensor(row)
 }
 
 pub(super) fn activation<B, R>(

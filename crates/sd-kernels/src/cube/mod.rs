@@ -18,6 +18,7 @@ mod group_norm;
 mod layer_norm;
 mod ops;
 mod reduce;
+mod row;
 mod rows;
 mod softmax;
 mod sum;
@@ -104,6 +105,14 @@ macro_rules! cube_backend {
 
             fn sum_positions(input: Tensor<Self, 3>) -> Tensor<Self, 2> {
                 gradients::sum_positions::<Self, $runtime>(input)
+            }
+
+            fn row(
+                values: Vec<(usize, Tensor<Self, 1>)>,
+                length: usize,
+                device: &Self::Device,
+            ) -> Tensor<Self, 1> {
+                gradients::row::<Self, $runtime>(values, length, device)
             }
 
             fn attention_backward(

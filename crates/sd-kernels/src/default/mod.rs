@@ -13,6 +13,7 @@ pub mod gradients;
 mod norm;
 mod padding;
 mod product;
+mod row;
 mod vectors;
 
 use burn::tensor::{DType, Tensor, backend::Backend};
@@ -28,6 +29,7 @@ pub use elementwise::{epilogue, linear_combination};
 pub use norm::{group_norm, layer_norm, rms_norm};
 use padding::padded;
 pub use product::{conv2d, linear, materialise};
+pub use row::row;
 
 /// The dtype in which everything but matrix products is computed: f32, or f64 for f64 tensors.
 pub(crate) fn compute_dtype(dtype: DType) -> DType {

@@ -77,11 +77,13 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Appends its values, `[3, height, width]`, −1 to 1.
-    pub fn write_planes(&self, values: &mut Vec<f32>) {
-        for colour in 0..3 {
-            let plane = self.image.pixels().map(|pixel| f32::from(pixel.0[colour]) / 127.5 - 1.0);
-            values.extend(plane);
+    /// Writes its values, `[3, height, width]`, −1 to 1. What lies beyond them stays.
+    pub fn write_planes(&self, values: &mut [f32]) {
+        let length = self.image.as_raw().len() / 3;
+        for (colour, plane) in values.chunks_mut(length.max(1)).take(3).enumerate() {
+            for (value, pixel) in plane.iter_mut().zip(self.image.pixels()) {
+                *value = f32::from(pixel.0[colour]) / 127.5 - 1.0;
+            }
         }
     }
 
@@ -108,9 +110,8 @@ mod tests {
         let red: Vec<u8> = picture.image().pixels().map(|pixel| pixel.0[0]).collect();
         assert!(red.iter().all(|red| (80..180).contains(red)), "{red:?}");
 
-        let mut values = Vec::new();
+        let mut values = vec![0.0; 3 * 64];
         picture.write_planes(&mut values);
-        assert_eq!(values.len(), 3 * 64);
         assert!(values[64..128].iter().all(|green| *green == -1.0));
         assert!(values[128..].iter().all(|blue| *blue == 1.0));
     }

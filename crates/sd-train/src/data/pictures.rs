@@ -1,32 +1,67 @@
 //! Batches of pictures.
 
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    mpsc::{Receiver, channel},
+};
+
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use rayon::prelude::*;
 
-use super::{DataError, Framing, ImageFolder, Picture};
+use super::{DataError, Framing, ImageFolder};
 use crate::draws::Choices;
 
 /// A folder's pictures, all of one size.
 #[derive(Debug)]
 pub struct Pictures {
+    source: Arc<Source>,
+    /// The batch that is read while another is worked on.
+    ahead: Mutex<Option<Ahead>>,
+}
+
+/// Where pictures come from, and how they are framed.
+#[derive(Debug)]
+struct Source {
     folder: ImageFolder,
     framing: Framing,
+}
+
+/// A batch that is being read.
+#[derive(Debug)]
+struct Ahead {
+    examples: Vec<usize>,
+    /// Of what is chosen for each of them.
+    seeds: Vec<u64>,
+    values: Receiver<Result<Vec<f32>, DataError>>,
 }
 
 impl Pictures {
     /// The pictures of a folder, framed.
     pub fn new(folder: ImageFolder, framing: Framing) -> Self {
-        Self { folder, framing }
+        Self { source: Arc::new(Source { folder, framing }), ahead: Mutex::default() }
     }
 
     /// The folder.
     pub fn folder(&self) -> &ImageFolder {
-        &self.folder
+        &self.source.folder
     }
 
     /// How they are framed.
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.source.framing
+    }
+
+    /// Begins to read what a later [`batch`](Self::batch) of the same examples and choices gives.
+    pub fn prepare(&self, examples: &[usize], mut choices: Choices) {
+        let seeds = choices.each(examples.len(), Choices::seed);
+        let (sender, values) = channel();
+        let ahead = Ahead { examples: examples.to_vec(), seeds: seeds.clone(), values };
+        let (source, examples) = (self.source.clone(), examples.to_vec());
+        rayon::spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = sender.send(source.values(&examples, &seeds));
+        });
+        *self.ahead() = Some(ahead);
     }
 
     /// Some of the pictures, `[batch, 3, height, width]`, −1 to 1. They are decoded at the same time. One that turns out to be
@@ -40,19 +75,36 @@ impl Pictures {
         choices: &mut Choices,
         device: &B::Device,
     ) -> Result<Tensor<B, 4>, DataError> {
-        let choices = choices.each(examples.len(), Choices::fork);
-        let pictures: Vec<Picture> = examples
-            .par_iter()
-            .zip(choices)
-            .map(|(index, mut choices)| {
-                Ok(self.framing.apply(self.readable(*index)?, &mut choices))
-            })
-            .collect::<Result<_, DataError>>()?;
-        let [width, height] = self.framing.size.map(|side| side as usize);
-        let mut values = Vec::with_capacity(pictures.len() * 3 * width * height);
-        pictures.iter().for_each(|picture| picture.write_planes(&mut values));
-        let data = TensorData::new(values, [pictures.len(), 3, height, width]);
+        let seeds = choices.each(examples.len(), Choices::seed);
+        let ahead = self.ahead().take();
+        let values = ahead
+            .filter(|ahead| ahead.examples == examples && ahead.seeds == seeds)
+            .and_then(|ahead| ahead.values.recv().ok());
+        let values = values.unwrap_or_else(|| self.source.values(examples, &seeds))?;
+        let [width, height] = self.framing().size.map(|side| side as usize);
+        let data = TensorData::new(values, [examples.len(), 3, height, width]);
         Ok(Tensor::from_data(data, (device, DType::F32)))
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Option<Ahead>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    /// `[batch, 3, height, width]`, −1 to 1.
+    fn values(&self, examples: &[usize], seeds: &[u64]) -> Result<Vec<f32>, DataError> {
+        let [width, height] = self.framing.size.map(|side| side as usize);
+        let length = 3 * width * height;
+        let mut values = vec![0.0; examples.len() * length];
+        let places = values.par_chunks_exact_mut(length.max(1));
+        places.zip(examples).zip(seeds).try_for_each(|((place, index), seed)| {
+            let mut choices = Choices::of_seed(*seed);
+            let picture = self.framing.apply(self.readable(*index)?, &mut choices);
+            picture.write_planes(place);
+            Ok(())
+        })?;
+        Ok(values)
     }
 
     fn readable(&self, index: usize) -> Result<image::RgbImage, DataError> {

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use burn::tensor::backend::Backend;
+use sd_kernels::DiffusionBackend;
 use serde::{Deserialize, Serialize};
 
 use super::output::Output;
@@ -91,7 +91,7 @@ impl Log {
     }
 
     /// Reads a step's figures, which waits for the device.
-    pub(super) fn write<I: Backend>(
+    pub(super) fn write<I: DiffusionBackend>(
         &mut self,
         report: &StepReport<I>,
         pictures: usize,

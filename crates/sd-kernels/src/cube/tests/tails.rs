@@ -6,6 +6,7 @@ use burn_cubecl::CubeRuntime;
 use super::{
     super::{
         epilogue::{self, Tail, View},
+        row::place,
         sum::sum_positions,
     },
     Bench, gradient, sum_axis,
@@ -24,6 +25,18 @@ pub(super) fn sums<R: CubeRuntime>(bench: &mut Bench<R>) {
         let expected = sum_axis::<3>(&input, 1);
         bench.check(&format!("sum {shape:?}"), &expected, sum_positions(bench.upload(&input)));
     }
+}
+
+pub(super) fn rows<R: CubeRuntime>(bench: &mut Bench<R>) {
+    const LENGTH: usize = 1100;
+    let row = bench.upload(&Array::new(&[LENGTH], vec![0.0; LENGTH]));
+    let mut expected = vec![0.0; LENGTH];
+    for (start, length) in [(0, 5), (256, 300), (1024, 76), (600, 0), (701, 8)] {
+        let values = bench.random(&[length]);
+        expected[start..start + length].copy_from_slice(values.values());
+        place(&row, start, bench.upload(&values));
+    }
+    bench.check("row", &Array::new(&[LENGTH], expected), row);
 }
 
 const ACTIVATIONS: [Option<Activation>; 7] = [

@@ -1,0 +1,16 @@
+//! Many tensors in one row.
+
+use burn::tensor::{DType, FloatDType, Tensor, backend::Backend};
+
+/// See [`DiffusionBackend::row`](crate::DiffusionBackend::row).
+pub fn row<B: Backend>(
+    values: Vec<(usize, Tensor<B, 1>)>,
+    length: usize,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    let row = Tensor::zeros([length], (device, DType::F32));
+    values.into_iter().fold(row, |row, (start, values)| {
+        let end = start + values.dims()[0];
+        row.slice_assign([start..end], values.cast(FloatDType::F32))
+    })
+}
