@@ -38,6 +38,15 @@ pub(super) const FRAMES: &[Phrase] = &[
     seen(1, "a drawing of {statement}, {background}"),
     seen(2, "there {be} {statement} on {background}"),
     seen(2, "{statement}, the background is {complement}"),
+    seen(1, "{background}, {statement}"),
+    seen(1, "{background} and {statement}"),
+    seen(1, "a picture of {background} with {statement}"),
+    seen(1, "an image of {statement} on {background}"),
+    seen(1, "a drawing of {statement} on {background}"),
+    seen(1, "there {be} {statement} with {background}"),
+    seen(1, "a picture of {statement}, the background is {complement}"),
+    seen(1, "the background is {complement} with {statement}"),
+    seen(1, "the background is {complement} and there {be} {statement}"),
     held("the background is {complement}, {statement}"),
     held("on {background} there {be} {statement}"),
     held("a drawing of {statement} with {background}"),
@@ -97,10 +106,13 @@ pub(super) const fn related(relation: Relation, many: bool) -> &'static [Phrase]
         (Relation::Inside, _) => table![
             seen(3, "{first} {relation} {second}"),
             seen(1, "{second} with {first} inside it"),
+            seen(1, "{second}, {first} inside it"),
             held("{first} that {be} {relation} {second}"),
         ],
         (_, false) => table![
-            seen(1, "{first} {relation} {second}"),
+            seen(4, "{first} {relation} {second}"),
+            seen(1, "{second} and {first} {relation} it"),
+            seen(1, "{second}, {first} {relation} it"),
             held("{first} that {be} {relation} {second}"),
             held("{second} with {first} {relation} it"),
         ],
@@ -178,10 +190,16 @@ pub(super) const fn lists(count: usize) -> &'static [Phrase] {
 }
 
 pub(super) const NOUN: &str = "{number} {size} {colour} {shape}";
-pub(super) const NOUNS_OF_ONE: &[Phrase] =
-    &[seen(12, NOUN), seen(1, "{number} {size} {shape} that {be} {colour}")];
-pub(super) const NOUNS_OF_MANY: &[Phrase] =
-    &[seen(1, NOUN), held("{number} {size} {shape} that are {colour}")];
+pub(super) const NOUNS_OF_ONE: &[Phrase] = &[
+    seen(12, NOUN),
+    seen(1, "{number} {size} {shape} that {be} {colour}"),
+    seen(1, "{number} {size} {shape} in {colour}"),
+];
+pub(super) const NOUNS_OF_MANY: &[Phrase] = &[
+    seen(6, NOUN),
+    seen(1, "{number} {size} {shape} in {colour}"),
+    held("{number} {size} {shape} that are {colour}"),
+];
 
 pub(super) const fn numbers(count: usize) -> &'static [Phrase] {
     match count {
