@@ -60,6 +60,9 @@ NOTES = {
     "diffusers or, for what it lacks, of `k_samplers.py`, and draws of torch's CPU generator; how the numbers lie in the files is said on top of `scripts/golden/schedulers.py`.",
     "noise": "Draws of other generators than torch's on the CPU, explained on top of `scripts/golden/noise.py` and (what was "
     "drawn on a GPU) `scripts/golden/noise_cuda.py`.",
+    "torch": "Files of `torch.save` and, in `weights.safetensors`, what they hold; `hostile/` would call functions when Python "
+    "loads it (they print, no more). Explained on top of `scripts/golden/torch_files.py`.",
+    "gguf": "GGUF files of version 2 and 3 and, in `weights.safetensors`, what the `gguf` package reads from them.",
     "tokenizer_": "Reference ids of a tokenizer; the fields are explained in the file itself.",
 }
 

@@ -5,7 +5,9 @@ use std::{io, path::PathBuf};
 use burn::tensor::DType;
 use safetensors::Dtype;
 
-use super::{ForeignFormat, HeaderProblem, IndexProblem, LoadReport};
+use super::{
+    ForeignFormat, GgmlType, GgufProblem, HeaderProblem, IndexProblem, LoadReport, TorchProblem,
+};
 
 /// Why weights could not be found, read, loaded or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +20,7 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// A directory stands where a file was expected.
-    #[error("{} is a directory, expected a .safetensors file", path.display())]
+    #[error("{} is a directory, expected a file of weights", path.display())]
     IsDirectory {
         /// The path asked for.
         path: PathBuf,
@@ -34,16 +36,18 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A file of no bytes.
-    #[error("{} is empty, expected a safetensors file (an interrupted download?)", path.display())]
+    #[error("{} is empty, expected a file of weights (an interrupted download?)", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// The file is something else, whatever its name says.
-    #[error("{} is not a safetensors file: it looks like {format}", path.display())]
+    #[error("{} is not a {expected} file: it looks like {format}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
+        /// What it was read as.
+        expected: &'static str,
         /// What it seems to be.
         format: ForeignFormat,
     },
@@ -54,6 +58,34 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong with it.
         problem: HeaderProblem,
+    },
+    /// A PyTorch file that is broken, or that asks for what is not done.
+    #[error("{} is not a PyTorch file that can be read: {problem}", path.display())]
+    InvalidTorch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: TorchProblem,
+    },
+    /// A GGUF file that contradicts itself or its format.
+    #[error("{} is not a valid GGUF file: {problem}", path.display())]
+    InvalidGguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: GgufProblem,
+    },
+    /// A quantised tensor of a type that is not read.
+    #[error(
+        "{origin}: tensor `{name}` is quantised as {found}, expected Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K"
+    )]
+    UnsupportedQuantisation {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its type in the file.
+        found: GgmlType,
     },
     /// The index of a sharded checkpoint is wrong, or disagrees with its shards.
     #[error("{}: {problem}", path.display())]

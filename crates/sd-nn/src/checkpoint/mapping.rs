@@ -10,6 +10,9 @@ use memmap2::Mmap;
 
 use super::CheckpointError;
 
+/// Bytes read between two releases of mapped pages: large enough that releasing costs nothing.
+const RELEASE_EVERY: usize = 16 << 20;
+
 /// A whole file, read-only, as bytes that the operating system fetches on first use.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -47,6 +50,18 @@ impl Mapping {
     /// The file's bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map
+    }
+
+    /// Gives the pages of a range back as it is read from its start; to be called with the number of bytes read so far.
+    pub(crate) fn releaser(&self, range: Range<usize>) -> impl FnMut(usize) + '_ {
+        let mut released = range.start;
+        move |done| {
+            let end = range.start + done;
+            if end - released >= RELEASE_EVERY || end == range.end {
+                self.release(released..end);
+                released = end;
+            }
+        }
     }
 
     /// Gives the pages of a range back to the operating system, which fetches them again should they be read again.

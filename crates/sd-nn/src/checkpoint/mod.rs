@@ -1,8 +1,8 @@
 //! Checkpoint files: finding, reading and writing weights in diffusers' layout, and loading them into modules.
 //!
 //! - [`find_weights`], [`open_weights`]: a component's directory → its files, single or sharded, plain or a variant.
-//! - [`WeightSource`]: named tensors, from a [`SafetensorsFile`], [`ShardedFiles`], [`MemorySource`], or one of these seen
-//!   through [`Prefixed`] or [`Renamed`].
+//! - [`WeightSource`]: named tensors, from a [`SafetensorsFile`], [`TorchFile`], [`GgufFile`], [`ShardedFiles`],
+//!   [`MemorySource`], or one of these seen through [`Prefixed`] or [`Renamed`].
 //! - [`KeyTable`], [`tables`]: names in files ↔ paths of parameters.
 //! - [`load_module`], [`save_module`]: sources ↔ modules, by the path of each parameter, with a [`LoadReport`].
 //! - [`Parameters`]: any module's parameters, visited and mapped by path behind an object-safe trait.
@@ -15,6 +15,7 @@ mod discover;
 mod error;
 mod file_names;
 mod foreign;
+mod gguf;
 mod header;
 mod header_problem;
 mod key_table;
@@ -26,6 +27,7 @@ mod nearest;
 mod parameter_mapping;
 mod parameters;
 mod path;
+mod pickle;
 mod replace;
 mod report;
 mod safetensors_file;
@@ -37,18 +39,21 @@ mod source;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod torch;
 mod writer;
 
 pub use any_tensor::AnyTensor;
 pub use discover::{FoundWeights, WeightFiles, find_weights, open_weights};
 pub use error::CheckpointError;
 pub use foreign::ForeignFormat;
+pub use gguf::{GgmlType, GgufFile, GgufProblem};
 pub use header::MAX_HEADER_BYTES;
 pub use header_problem::HeaderProblem;
 pub use key_table::{KeyRule, KeyRuleError, KeyTable, NotBijective};
 pub use load_module::{LoadOptions, check_module, load_module};
 pub use parameter_mapping::{ParameterError, ParameterMap, map_parameters};
 pub use parameters::{ParameterView, Parameters, visit_parameters};
+pub use pickle::PickleProblem;
 pub use report::{LoadReport, MisShapedTensor, MissingTensor, UnexpectedTensor};
 /// Element types of files.
 pub use safetensors::Dtype as FileDtype;
@@ -61,4 +66,5 @@ pub use save_plan::{DEFAULT_MAX_SHARD_BYTES, SaveOptions, TensorSpec};
 pub use sd_kernels::DiffusionBackend;
 pub use sharded::{IndexProblem, ShardedFiles};
 pub use source::{MemorySource, Prefixed, Renamed, TensorInfo, WeightSource};
+pub use torch::{TorchFile, TorchProblem};
 pub use writer::CheckpointWriter;

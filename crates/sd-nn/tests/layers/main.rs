@@ -1,6 +1,8 @@
-//! Layers against diffusers, and their low-rank branches.
+//! Layers against diffusers, their low-rank branches, and checkpoint files that other programs wrote.
 #![allow(clippy::unwrap_used)]
 
 mod case;
+mod gguf_files;
 mod golden;
 mod low_rank;
+mod torch_files;
