@@ -51,6 +51,17 @@ pub enum CheckpointError {
         /// What it seems to be.
         format: ForeignFormat,
     },
+    /// The file is nothing that is known.
+    #[error(
+        "{} is not a file of weights that is known (safetensors, PyTorch or GGUF): it starts with {start:02x?}",
+        path.display()
+    )]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, 16 at most.
+        start: Vec<u8>,
+    },
     /// A safetensors header that contradicts itself or its file.
     #[error("{} is not a valid safetensors file: {problem}", path.display())]
     InvalidHeader {
@@ -129,17 +140,18 @@ pub enum CheckpointError {
         /// The dtype asked for.
         asked: DType,
     },
-    /// A directory holds weights only as pickles.
+    /// A directory holds weights, but under names that no component's weights have.
     #[error(
-        "{} holds weights only as pickles ({}), which can run code and are not read; convert them to .safetensors, for \
-         instance with save_pretrained(..., safe_serialization=True) of diffusers",
-        directory.display(), files.join(", ")
+        "{} holds weights only under other names ({}) than those looked for, such as {}",
+        directory.display(), files.join(", "), looked_for.first().map(String::as_str).unwrap_or_default()
     )]
-    PickleOnly {
+    OtherNames {
         /// The component's directory.
         directory: PathBuf,
-        /// The pickles in it.
+        /// The files in it that look like weights.
         files: Vec<String>,
+        /// The file names that would have done.
+        looked_for: Vec<String>,
     },
     /// A directory without weights.
     #[error("{} holds no weights, looked for {}", directory.display(), looked_for.join(", "))]

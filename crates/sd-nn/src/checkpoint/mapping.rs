@@ -13,6 +13,24 @@ use super::CheckpointError;
 /// Bytes read between two releases of mapped pages: large enough that releasing costs nothing.
 const RELEASE_EVERY: usize = 16 << 20;
 
+/// Checks that a path is a regular file with something in it.
+pub(crate) fn regular_file(path: &Path) -> Result<(), CheckpointError> {
+    // Before opening: opening a pipe would wait for its writer.
+    let metadata =
+        fs::metadata(path).map_err(|source| CheckpointError::io("open", path, source))?;
+    if metadata.is_dir() {
+        return Err(CheckpointError::IsDirectory { path: path.into() });
+    }
+    if !metadata.is_file() {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
+        return Err(CheckpointError::Io { action: "map", path: path.into(), source });
+    }
+    if metadata.len() == 0 {
+        return Err(CheckpointError::Empty { path: path.into() });
+    }
+    Ok(())
+}
+
 /// A whole file, read-only, as bytes that the operating system fetches on first use.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -22,20 +40,7 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Maps a regular, non-empty file.
     pub(crate) fn open(path: &Path) -> Result<Self, CheckpointError> {
-        // Before opening: opening a pipe would wait for its writer.
-        let metadata =
-            fs::metadata(path).map_err(|source| CheckpointError::io("open", path, source))?;
-        if metadata.is_dir() {
-            return Err(CheckpointError::IsDirectory { path: path.into() });
-        }
-        if !metadata.is_file() {
-            let source =
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file");
-            return Err(CheckpointError::Io { action: "map", path: path.into(), source });
-        }
-        if metadata.len() == 0 {
-            return Err(CheckpointError::Empty { path: path.into() });
-        }
+        regular_file(path)?;
         let file = File::open(path).map_err(|source| CheckpointError::io("open", path, source))?;
         // SAFETY: the map is read-only and private to this type, and its bytes leave it only as shared slices that
         // borrow it. What remains is that another process may change or cut the file while it is mapped, which no

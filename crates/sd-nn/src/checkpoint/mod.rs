@@ -1,6 +1,7 @@
 //! Checkpoint files: finding, reading and writing weights in diffusers' layout, and loading them into modules.
 //!
 //! - [`find_weights`], [`open_weights`]: a component's directory → its files, single or sharded, plain or a variant.
+//! - [`open`], [`sniff`]: any file of weights, told by its contents.
 //! - [`WeightSource`]: named tensors, from a [`SafetensorsFile`], [`TorchFile`], [`GgufFile`], [`ShardedFiles`],
 //!   [`MemorySource`], or one of these seen through [`Prefixed`] or [`Renamed`].
 //! - [`KeyTable`], [`tables`]: names in files ↔ paths of parameters.
@@ -40,6 +41,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 mod torch;
+mod weight_file;
 mod writer;
 
 pub use any_tensor::AnyTensor;
@@ -67,4 +69,5 @@ pub use sd_kernels::DiffusionBackend;
 pub use sharded::{IndexProblem, ShardedFiles};
 pub use source::{MemorySource, Prefixed, Renamed, TensorInfo, WeightSource};
 pub use torch::{TorchFile, TorchProblem};
+pub use weight_file::{FileKind, WeightFile, open, sniff};
 pub use writer::CheckpointWriter;

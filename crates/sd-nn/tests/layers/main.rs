@@ -1,6 +1,7 @@
 //! Layers against diffusers, their low-rank branches, and checkpoint files that other programs wrote.
 #![allow(clippy::unwrap_used)]
 
+mod any_file;
 mod case;
 mod gguf_files;
 mod golden;
