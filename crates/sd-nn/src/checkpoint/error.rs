@@ -6,7 +6,8 @@ use burn::tensor::DType;
 use safetensors::Dtype;
 
 use super::{
-    ForeignFormat, GgmlType, GgufProblem, HeaderProblem, IndexProblem, LoadReport, TorchProblem,
+    FileContents, ForeignFormat, GgmlType, GgufProblem, HeaderProblem, IndexProblem, LoadReport,
+    TorchProblem,
 };
 
 /// Why weights could not be found, read, loaded or written.
@@ -176,6 +177,26 @@ pub enum CheckpointError {
         origin: String,
         /// What is missing or of another shape.
         report: Box<LoadReport>,
+    },
+    /// The file holds something else than a model.
+    #[error("{origin} holds {contents}")]
+    NotAModel {
+        /// The file.
+        origin: String,
+        /// What it holds.
+        contents: FileContents,
+    },
+    /// A tensor of a single file whose shape is not what its name says.
+    #[error("{origin}: tensor `{key}` of shape {found:?} cannot be or contain parameter `{path}`")]
+    NotAPart {
+        /// The file.
+        origin: String,
+        /// The tensor.
+        key: String,
+        /// Its shape; empty when it is not there.
+        found: Vec<usize>,
+        /// What it should be.
+        path: String,
     },
     /// Two keys of a file stand for one parameter.
     #[error("{origin}: keys `{first}` and `{second}` both stand for parameter `{path}`")]

@@ -2,6 +2,7 @@
 //!
 //! - [`find_weights`], [`open_weights`]: a component's directory → its files, single or sharded, plain or a variant.
 //! - [`open`], [`sniff`]: any file of weights, told by its contents.
+//! - [`SingleFile`]: a whole model in one file (LDM, SGM), as the components of diffusers.
 //! - [`WeightSource`]: named tensors, from a [`SafetensorsFile`], [`TorchFile`], [`GgufFile`], [`ShardedFiles`],
 //!   [`MemorySource`], or one of these seen through [`Prefixed`] or [`Renamed`].
 //! - [`KeyTable`], [`tables`]: names in files ↔ paths of parameters.
@@ -36,6 +37,7 @@ mod save;
 mod save_module;
 mod save_plan;
 mod sharded;
+mod single_file;
 mod source;
 pub mod tables;
 #[cfg(test)]
@@ -67,6 +69,9 @@ pub use save_plan::{DEFAULT_MAX_SHARD_BYTES, SaveOptions, TensorSpec};
 #[doc(hidden)]
 pub use sd_kernels::DiffusionBackend;
 pub use sharded::{IndexProblem, ShardedFiles};
+pub use single_file::{
+    Component, FileContents, ModelFamily, Prediction, SingleFile, SingleFileOptions, SingleFileView,
+};
 pub use source::{MemorySource, Prefixed, Renamed, TensorInfo, WeightSource};
 pub use torch::{TorchFile, TorchProblem};
 pub use weight_file::{FileKind, WeightFile, open, sniff};

@@ -6,4 +6,5 @@ mod case;
 mod gguf_files;
 mod golden;
 mod low_rank;
+mod single_files;
 mod torch_files;
