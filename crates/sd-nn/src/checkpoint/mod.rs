@@ -13,10 +13,13 @@
 
 mod any_tensor;
 mod convert;
+mod copy;
 mod discover;
 mod error;
 mod file_names;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gguf;
 mod header;
 mod header_problem;
@@ -47,6 +50,7 @@ mod weight_file;
 mod writer;
 
 pub use any_tensor::AnyTensor;
+pub use copy::tensors_of;
 pub use discover::{FoundWeights, WeightFiles, find_weights, open_weights};
 pub use error::CheckpointError;
 pub use foreign::ForeignFormat;

@@ -120,6 +120,15 @@ fn weight_map(index: Index) -> Result<BTreeMap<String, String>, IndexProblem> {
     if weight_map.is_empty() { Err(IndexProblem::Empty) } else { Ok(weight_map) }
 }
 
+/// Reads an index that is in memory.
+pub(super) fn exercise(text: &str) {
+    if let Ok(index) = serde_json::from_str::<Index>(text)
+        && let Ok(map) = weight_map(index)
+    {
+        let _ = shard_names(&map, Path::new("no/such/directory"));
+    }
+}
+
 /// The distinct shards: plain names, all of them there.
 fn shard_names(
     weight_map: &BTreeMap<String, String>,

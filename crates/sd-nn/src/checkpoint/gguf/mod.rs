@@ -88,6 +88,17 @@ impl GgufFile {
     }
 }
 
+/// Reads all of a file that is in memory, as opening it and reading its tensors would.
+pub(super) fn exercise(file: &[u8]) {
+    let Ok(header) = Header::parse(file) else { return };
+    for Entry { dtype, shape, range } in header.entries.values() {
+        let bytes = &file[range.clone()];
+        if let Some(values) = dequantise::dequantise(bytes, *dtype, &mut |_| {}) {
+            assert_eq!(values.len(), shape.iter().product::<usize>());
+        }
+    }
+}
+
 impl WeightSource for GgufFile {
     fn origin(&self) -> String {
         self.path.display().to_string()

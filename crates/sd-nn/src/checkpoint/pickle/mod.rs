@@ -11,6 +11,7 @@
 //! so that no nesting of theirs is a recursion here.
 
 mod calls;
+mod constants;
 mod globals;
 mod machine;
 mod node;

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::super::WeightSource;
+use super::{
+    super::WeightSource,
+    find::{unet_prefix, vae_prefix},
+};
 
 /// A family of Stable Diffusion: what its files have in common, but for the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,9 +159,9 @@ impl FileContents {
         let names = file.names();
         let has = |name: &str| file.info(name).is_some();
         let any = |test: &dyn Fn(&str) -> bool| names.iter().any(|name| test(name));
-        if let Some(prefix) = super::unet_prefix(file) {
+        if let Some(prefix) = unet_prefix(file) {
             let family = ModelFamily::of_unet(file, prefix);
-            let whole = super::vae_prefix(file).is_some_and(|prefix| !prefix.is_empty());
+            let whole = vae_prefix(file).is_some_and(|prefix| !prefix.is_empty());
             return if whole { Self::Model(family) } else { Self::UNet(family) };
         }
         let other =
@@ -174,7 +177,7 @@ impl FileContents {
             Self::IpAdapter
         } else if any(&|name| name.starts_with("string_to_param.")) || is_embedding(file, &names) {
             Self::Embedding
-        } else if super::vae_prefix(file).is_some() {
+        } else if vae_prefix(file).is_some() {
             Self::Vae
         } else if any(&|name| name.ends_with("token_embedding.weight")) {
             Self::TextEncoder

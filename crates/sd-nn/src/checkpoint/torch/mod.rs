@@ -126,6 +126,17 @@ fn find(file: &[u8]) -> Result<Found, TorchProblem> {
     tensors::find(&pickle::load(contents.pickle)?, &contents.storages)
 }
 
+/// Reads all of a file that is in memory, as opening it and reading its tensors would.
+pub(super) fn exercise(file: &[u8]) {
+    let Ok(found) = find(file) else { return };
+    for Entry { dtype, view, storage } in found.tensors.values() {
+        let size = dtype.bitsize() / 8;
+        let range = view.byte_range(size);
+        let bytes = &file[storage.start + range.start..storage.start + range.end];
+        assert_eq!(view.gather(bytes, size).len(), view.count * size);
+    }
+}
+
 impl WeightSource for TorchFile {
     fn origin(&self) -> String {
         self.path.display().to_string()
