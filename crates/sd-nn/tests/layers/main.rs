@@ -3,6 +3,7 @@
 
 mod any_file;
 mod case;
+mod damaged_files;
 mod gguf_files;
 mod golden;
 mod low_rank;

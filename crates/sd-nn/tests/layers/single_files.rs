@@ -105,6 +105,53 @@ fn every_name_of_every_family_is_that_of_diffusers_and_comes_back() {
     }
 }
 
+/// stable-diffusion.cpp writes text encoders under transformers' names, but the projection as OpenCLIP has it.
+#[test]
+fn text_encoders_under_the_names_of_stable_diffusion_cpp_are_found() {
+    for (family, prefixes) in [
+        ("sd21", &[("text_encoder", "cond_stage_model.transformer.")][..]),
+        (
+            "xl-base",
+            &[
+                ("text_encoder", "cond_stage_model.transformer."),
+                ("text_encoder_2", "cond_stage_model.1.transformer."),
+            ],
+        ),
+    ] {
+        let model = listed().into_iter().find(|model| model.family == family).unwrap();
+        let plain = single(model.shapes(), &SingleFileOptions::default());
+        let mut shapes = model.shapes();
+        shapes.retain(|name, _| !name.starts_with("cond"));
+        for (component, prefix) in prefixes {
+            let component = plain.component(component).unwrap();
+            shapes.extend(component.names().into_iter().map(|name| {
+                let shape = component.info(&name).unwrap().shape;
+                let name = name.replace("text_projection.weight", "text_model.text_projection");
+                (format!("{prefix}{name}"), shape)
+            }));
+        }
+        // The layer that no one uses.
+        if family == "sd21" {
+            let name = "cond_stage_model.transformer.text_model.encoder.layers.23.mlp.fc1.bias";
+            shapes.insert(name.into(), vec![4096]);
+        }
+        let file = single(shapes, &SingleFileOptions::default());
+        assert_eq!(file.family(), plain.family());
+        assert!(file.unused().is_empty(), "{:?}", file.unused());
+        for (component, _) in prefixes {
+            let (found, wanted) =
+                (file.component(component).unwrap(), plain.component(component).unwrap());
+            assert_eq!(found.config(), wanted.config(), "{family} {component}");
+            let sorted = |component: &dyn WeightSource| {
+                let mut names = component.names();
+                names.sort();
+                names
+            };
+            assert_eq!(sorted(found), sorted(wanted), "{family} {component}");
+        }
+    }
+}
+
 #[test]
 fn configurations_are_those_of_the_published_models() {
     for model in listed() {

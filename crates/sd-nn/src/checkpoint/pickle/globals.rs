@@ -27,6 +27,8 @@ const OPAQUE_NAMES: &[&str] = &[
     "pathlib.PurePosixPath",
     "pathlib.PureWindowsPath",
     "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
     "torch.Generator",
     "torch.device",
     "uuid.UUID",

@@ -191,6 +191,8 @@ pub(super) fn vae(vae: &Component, levels: usize, family: Option<ModelFamily>) -
 pub(super) fn text(text: &Component, open: bool) -> Value {
     let size = |name: &str, at| text.size(&format!("text_model.{name}"), at);
     let hidden = size("embeddings.token_embedding.weight", 1).unwrap_or(0);
+    // The widths of H and bigG, which are OpenCLIP's under any names.
+    let open = open || matches!(hidden, 1024 | 1280);
     let layers = (0..)
         .take_while(|layer| {
             size(&format!("encoder.layers.{layer}.layer_norm1.weight"), 0).is_some()

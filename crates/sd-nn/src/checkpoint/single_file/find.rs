@@ -19,7 +19,7 @@ const VAE_PREFIXES: [&str; 3] = ["first_stage_model.", "vae.", ""];
 pub(super) const EMA_PREFIX: &str = "model_ema.";
 
 /// The layer of OpenCLIP's H that 2.x does not use: its text encoder ends with the last but one.
-pub(super) const UNUSED_LAYER: &str = "transformer.resblocks.23.";
+pub(super) const UNUSED_LAYER: &str = "text_model.encoder.layers.23.";
 
 /// What the file itself says about the prediction.
 pub(super) fn told(
@@ -137,14 +137,17 @@ pub(super) fn vae(
     Ok(vae)
 }
 
-/// Where text encoders lie: prefix, name of the component, and whether it is one of OpenCLIP's.
-const TEXT_ENCODERS: [(&str, &str, bool); 6] = [
+/// Where text encoders lie: prefix, name of the component, and whether under the names of OpenCLIP. The third is
+/// stable-diffusion.cpp's place for XL's second one; the last two are files of text encoders alone.
+const TEXT_ENCODERS: [(&str, &str, bool); 8] = [
     ("cond_stage_model.transformer.", "text_encoder", false),
     ("cond_stage_model.model.", "text_encoder", true),
+    ("cond_stage_model.1.transformer.", "text_encoder_2", false),
     ("conditioner.embedders.0.transformer.", "text_encoder", false),
     ("conditioner.embedders.0.model.", "text_encoder_2", true),
     ("conditioner.embedders.1.model.", "text_encoder_2", true),
-    ("text_model.", "text_encoder", false),
+    ("", "text_encoder", false),
+    ("", "text_encoder_2", true),
 ];
 
 /// All text encoders.
@@ -152,55 +155,63 @@ pub(super) fn text_encoders(
     file: &Arc<dyn WeightSource>,
     family: Option<ModelFamily>,
 ) -> Result<Vec<Component>, CheckpointError> {
+    let is_sd2 = family.is_some_and(ModelFamily::is_sd2);
     let mut found = Vec::new();
     for (prefix, name, open_clip) in TEXT_ENCODERS {
+        let name = if family == Some(ModelFamily::XlRefiner) { "text_encoder_2" } else { name };
         let names = stripped(file, prefix);
-        let pieces = match open_clip {
-            true => open_clip_pieces(&names, prefix, family),
+        let mut pieces = match open_clip {
+            true => open_clip_pieces(&names, prefix),
             false => clip_pieces(&names, prefix),
         };
+        if is_sd2 {
+            // 2.x takes the last state but one, and no projection.
+            pieces.retain(|(path, _)| {
+                !path.starts_with(UNUSED_LAYER) && path != "text_projection.weight"
+            });
+        }
         if pieces.is_empty() {
             continue;
         }
         let projects = pieces.iter().any(|(path, _)| path == "text_projection.weight");
         let class = if projects { "CLIPTextModelWithProjection" } else { "CLIPTextModel" };
         let mut text = Component::new((name, class), file.clone(), pieces)?;
-        text.config = configs::text(&text, open_clip);
+        // Whatever the names: these are models of OpenCLIP.
+        text.config = configs::text(&text, open_clip || is_sd2 || name == "text_encoder_2");
         found.push(text);
     }
     Ok(found)
 }
 
 /// The pieces of a text encoder under the names of transformers, with or without its wrapper.
+///
+/// stable-diffusion.cpp keeps the projection as OpenCLIP has it, inside the wrapper.
 fn clip_pieces(names: &[String], prefix: &str) -> Vec<(String, Piece)> {
-    let heads = ["embeddings.", "encoder.", "final_layer_norm.", "text_projection."];
+    let heads = ["embeddings.", "encoder.layers.", "final_layer_norm.", "text_projection"];
     let pieces = names.iter().filter_map(|name| {
         let path = name.strip_prefix("text_model.").unwrap_or(name);
         if path.ends_with(".position_ids") || !heads.iter().any(|head| path.starts_with(head)) {
             return None;
         }
-        let wrapper = if path.starts_with("text_projection.") { "" } else { "text_model." };
-        let piece = Piece { key: format!("{prefix}{name}"), part: Part::Whole };
-        Some((format!("{wrapper}{path}"), piece))
+        let (path, part) = match path {
+            "text_projection" if name != path => {
+                ("text_projection.weight".into(), Part::Transposed)
+            }
+            "text_projection" => return None,
+            "text_projection.weight" => (path.to_owned(), Part::Whole),
+            _ => (format!("text_model.{path}"), Part::Whole),
+        };
+        Some((path, Piece { key: format!("{prefix}{name}"), part }))
     });
     pieces.collect()
 }
 
 /// The pieces of a text encoder under the names of OpenCLIP.
-fn open_clip_pieces(
-    names: &[String],
-    prefix: &str,
-    family: Option<ModelFamily>,
-) -> Vec<(String, Piece)> {
+fn open_clip_pieces(names: &[String], prefix: &str) -> Vec<(String, Piece)> {
     let table = others::open_clip_table();
-    let is_sd2 = family.is_some_and(ModelFamily::is_sd2);
     let mut pieces = Vec::new();
     for name in names {
-        // 2.x takes the last state but one, and no projection.
-        let unused = is_sd2 && (name.starts_with(UNUSED_LAYER) || name == "text_projection");
-        let Some(path) = table.to_module(name).filter(|path| path != name && !unused) else {
-            continue;
-        };
+        let Some(path) = table.to_module(name).filter(|path| path != name) else { continue };
         let piece = |part| Piece { key: format!("{prefix}{name}"), part };
         if let Some((before, end)) = path.split_once(".in_proj.") {
             let thirds = others::THIRDS.into_iter().enumerate();

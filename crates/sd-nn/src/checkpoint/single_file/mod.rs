@@ -27,8 +27,7 @@ pub use options::{Prediction, SingleFileOptions};
 pub use view::SingleFileView;
 
 use self::find::{
-    EMA_PREFIX, UNET_PREFIXES, UNUSED_LAYER, assumed, text_encoders, told, unet, unet_prefix, vae,
-    vae_prefix,
+    EMA_PREFIX, UNET_PREFIXES, assumed, text_encoders, told, unet, unet_prefix, vae, vae_prefix,
 };
 use super::{CheckpointError, FileKind, WeightSource, open};
 
@@ -158,8 +157,9 @@ impl SingleFile {
                 || averaged && name.starts_with(UNET_PREFIXES[0])
                 || name.ends_with(".position_ids")
                 || name.ends_with(".logit_scale")
-                || name.starts_with(&format!("cond_stage_model.model.{UNUSED_LAYER}"))
-                || name == "cond_stage_model.model.text_projection"
+                || name.starts_with("cond_stage_model.model.transformer.resblocks.23.")
+                || name.starts_with("cond_stage_model.transformer.text_model.encoder.layers.23.")
+                || name.starts_with("cond_stage_model.") && name.ends_with(".text_projection")
         };
         file.names()
             .into_iter()
