@@ -287,3 +287,6 @@ fn put(scratch: TempDir, output: &Path) -> Result<(), ConvertError> {
     drop(scratch.keep());
     Ok(())
 }
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests;

@@ -127,6 +127,32 @@ impl WeightSource for Component {
             });
         };
         let data = self.file.read(key, dtype)?;
-        Ok(if *part == Part::Whole { data } else { part.take(data, info.shape) })
+        if *part == Part::Whole {
+            return Ok(data);
+        }
+        check_length(&*self.file, key, &data)?;
+        Ok(part.take(data, info.shape))
     }
+}
+
+/// Sources are of anyone's making: parts are taken of what is as long as it should be.
+pub(super) fn check_length(
+    source: &dyn WeightSource,
+    name: &str,
+    data: &TensorData,
+) -> Result<(), CheckpointError> {
+    let Some(TensorInfo { dtype: expected, shape }) = source.info(name) else { return Ok(()) };
+    let elements = shape.iter().product::<usize>();
+    let (expected_bytes, found_bytes) = (elements * data.dtype.size(), data.bytes.len());
+    if expected_bytes == found_bytes {
+        return Ok(());
+    }
+    Err(CheckpointError::ReadMismatch {
+        origin: source.origin(),
+        name: name.into(),
+        expected,
+        expected_bytes: expected_bytes as u64,
+        found: data.dtype,
+        found_bytes: found_bytes as u64,
+    })
 }

@@ -156,7 +156,7 @@ pub(super) fn text_encoders(
     family: Option<ModelFamily>,
 ) -> Result<Vec<Component>, CheckpointError> {
     let is_sd2 = family.is_some_and(ModelFamily::is_sd2);
-    let mut found = Vec::new();
+    let mut found: Vec<Component> = Vec::new();
     for (prefix, name, open_clip) in TEXT_ENCODERS {
         let name = if family == Some(ModelFamily::XlRefiner) { "text_encoder_2" } else { name };
         let names = stripped(file, prefix);
@@ -170,7 +170,8 @@ pub(super) fn text_encoders(
                 !path.starts_with(UNUSED_LAYER) && path != "text_projection.weight"
             });
         }
-        if pieces.is_empty() {
+        // A second one of the same name stays unused, and is told so.
+        if pieces.is_empty() || found.iter().any(|text| text.name == name) {
             continue;
         }
         let projects = pieces.iter().any(|(path, _)| path == "text_projection.weight");

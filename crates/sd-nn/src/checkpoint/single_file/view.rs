@@ -9,6 +9,7 @@ use super::{
         CheckpointError, KeyTable, Renamed, TensorInfo, WeightSource, nearest::nearest, tables,
     },
     ModelFamily,
+    component::check_length,
     others::{THIRDS, open_clip_table, vae_table},
     piece::transposed,
     unet::UNetStructure,
@@ -53,7 +54,7 @@ impl SingleFileView {
     ///
     /// # Errors
     /// [`CheckpointError::InvalidName`] for a component of another name, [`CheckpointError::KeyCollision`] when two tensors
-    /// get one name, [`CheckpointError::NoSuchTensor`] when a text encoder lacks one of query, key and value.
+    /// get one name, [`CheckpointError::NotAPart`] for a projection that is no matrix, [`CheckpointError::NoSuchTensor`] when a text encoder lacks one of query, key and value.
     pub fn new(
         family: ModelFamily,
         components: Vec<(String, Box<dyn WeightSource>)>,
@@ -93,9 +94,19 @@ impl SingleFileView {
                 continue;
             }
             let key = format!("{prefix}{}", table.to_file(&name));
+            let shape = self.info_of(&place).map(|info| info.shape).unwrap_or_default();
             let made = if open_clip && name == "text_projection.weight" {
+                if shape.len() != 2 {
+                    let origin = self.components[component].origin();
+                    return Err(CheckpointError::NotAPart {
+                        origin,
+                        key: name,
+                        found: shape,
+                        path: key,
+                    });
+                }
                 Made::Transposed(place)
-            } else if is_projection_of_vae(&name, prefix) {
+            } else if is_projection_of_vae(&name, prefix) && shape.len() == 2 {
                 Made::Unsqueezed(place)
             } else {
                 Made::Whole(place)
@@ -141,7 +152,11 @@ impl SingleFileView {
 
     fn read_of(&self, place: &Place, dtype: DType) -> Result<TensorData, CheckpointError> {
         match self.components.get(place.component) {
-            Some(source) => source.read(&place.name, dtype),
+            Some(source) => {
+                let data = source.read(&place.name, dtype)?;
+                check_length(source, &place.name, &data)?;
+                Ok(data)
+            }
             None => Err(self.none(&place.name)),
         }
     }
@@ -194,7 +209,7 @@ impl WeightSource for SingleFileView {
         };
         let mut data = self.read_of(made.first(), dtype)?;
         match made {
-            Made::Transposed(_) if info.shape.len() == 2 => {
+            Made::Transposed(_) => {
                 let bytes = transposed(&data.bytes, &info.shape, data.dtype.size());
                 return Ok(TensorData::from_bytes_vec(bytes, info.shape, data.dtype));
             }
