@@ -10,7 +10,7 @@ pub enum TorchProblem {
     #[error("its pickle is refused: {0}")]
     Pickle(#[from] PickleProblem),
     /// A zip archive that cannot be read.
-    #[error("its zip archive is broken: {message}")]
+    #[error("its zip archive is broken (a truncated download?): {message}")]
     BadArchive {
         /// The archive reader's words.
         message: String,
