@@ -60,6 +60,11 @@ NOTES = {
     "diffusers or, for what it lacks, of `k_samplers.py`, and draws of torch's CPU generator; how the numbers lie in the files is said on top of `scripts/golden/schedulers.py`.",
     "noise": "Draws of other generators than torch's on the CPU, explained on top of `scripts/golden/noise.py` and (what was "
     "drawn on a GPU) `scripts/golden/noise_cuda.py`.",
+    "torch": "Files of `torch.save` and, in `weights.safetensors`, what they hold; `hostile/` would call functions when Python "
+    "loads it (they print, no more). Explained on top of `scripts/golden/torch_files.py`.",
+    "gguf": "GGUF files of version 2 and 3 and, in `weights.safetensors`, what the `gguf` package reads from them.",
+    "single": "Whole models in one file under the names of LDM and SGM, and the names of full-size ones. Explained on top of "
+    "`scripts/golden/single_files.py`.",
     "tokenizer_": "Reference ids of a tokenizer; the fields are explained in the file itself.",
 }
 
@@ -103,7 +108,7 @@ def section(group: str, paths: list[Path]) -> list[str]:
         relative = path.relative_to(FIXTURES)
         if path.suffix != ".safetensors":
             lines.append(f"`{relative}`")
-        elif is_weights(path):
+        elif is_weights(path) or group == "single":
             dtypes = sorted({entry["dtype"] for entry in header(path).values()})
             lines.append(f"`{relative}`: weights, {len(header(path))} tensors, {', '.join(dtypes)}")
         else:

@@ -17,6 +17,7 @@ PINNED = {
     "scipy": "1.17.1",
     "torchsde": "0.2.6",
     "huggingface_hub": "2.4.0",
+    "gguf": "0.19.0",
     "torchsde": "0.2.6",
     # Only its vocabulary file is read (installed without its dependencies, never imported).
     "open_clip_torch": "3.3.0",

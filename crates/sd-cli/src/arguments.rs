@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sd_core::{GeneratorKind, Precision, SchedulerKind};
 
-use crate::bench::{Arch, Stage};
+use crate::{
+    bench::{Arch, Stage},
+    convert::Convert,
+};
 
 /// Stable Diffusion on the command line.
 #[derive(Debug, Parser)]
@@ -22,8 +25,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make images from a prompt
     Txt2img(Box<Txt2img>),
-    /// Say what a model directory holds
+    /// Say what a model directory or a file of weights holds
     Inspect(Inspect),
+    /// Write a model as a directory in diffusers' layout or as a single file
+    Convert(Convert),
     /// Train a model as a run file says
     Train(Train),
     /// Time the stages of a generation
@@ -109,8 +114,8 @@ pub(crate) struct Txt2img {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Model directory in diffusers' layout
-    #[arg(value_name = "DIR")]
+    /// Model directory in diffusers' layout, or a file: .safetensors, .ckpt, .bin, .pt, .gguf
+    #[arg(value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// Print JSON
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod convert;
 mod device;
 mod error;
 mod inspect;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Txt2img(arguments) => txt2img::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };

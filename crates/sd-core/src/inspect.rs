@@ -190,7 +190,7 @@ impl fmt::Display for ComponentReport {
     }
 }
 
-fn count_text(count: u64) -> String {
+pub(crate) fn count_text(count: u64) -> String {
     match count {
         1_000_000_000.. => format!("{:.2} G", count as f64 / 1e9),
         1_000_000.. => format!("{:.1} M", count as f64 / 1e6),

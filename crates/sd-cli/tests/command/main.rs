@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod convert;
 mod inspect;
 mod refusals;
 mod training;

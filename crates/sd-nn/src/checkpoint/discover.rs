@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    CheckpointError, SafetensorsFile, ShardedFiles, WeightSource,
-    file_names::{TRANSFORMERS_STEM, entry_names, is_shard},
-    sharded::is_plain_name,
+    CheckpointError, ShardedFiles, WeightSource,
+    file_names::{self, TRANSFORMERS_STEM, entry_names, is_shard, torch_entry_names},
+    open,
 };
 
 /// File names without their ends: of diffusers' models, and of transformers' models.
@@ -18,8 +18,8 @@ const STEMS: [&str; 2] = ["diffusion_pytorch_model", TRANSFORMERS_STEM];
 /// Variants in the order of preference when there are no plain weights and none was asked for.
 const PREFERRED_VARIANTS: [&str; 2] = ["fp16", "bf16"];
 
-/// Ends of files that hold pickles.
-const PICKLE_ENDS: [&str; 5] = [".bin", ".ckpt", ".pt", ".pth", ".pkl"];
+/// Ends of files that may hold weights.
+const WEIGHT_ENDS: [&str; 6] = [".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".gguf"];
 
 /// The weights of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct FoundWeights {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WeightFiles {
-    /// A `.safetensors` file.
+    /// A file: `.safetensors`, or `.bin` from `torch.save`.
     Single(PathBuf),
     /// A `.index.json` file beside its shards.
     Sharded(PathBuf),
@@ -54,7 +54,7 @@ impl WeightFiles {
     /// What is wrong with them.
     pub fn open(&self) -> Result<Box<dyn WeightSource>, CheckpointError> {
         Ok(match self {
-            Self::Single(path) => Box::new(SafetensorsFile::open(path)?),
+            Self::Single(path) => Box::new(open(path)?),
             Self::Sharded(path) => Box::new(ShardedFiles::open(path)?),
         })
     }
@@ -73,11 +73,13 @@ pub fn open_weights(
 
 /// Finds the weights in a component's directory.
 ///
+/// `.safetensors` files are preferred to `.bin` files of the same variant, which are taken when there are no others.
+///
 /// With a `variant`, that variant, or else the plain weights, as diffusers mixes them. Without, the plain weights, or else
 /// the variant `fp16`, then `bf16`, then the only one there is.
 ///
 /// # Errors
-/// [`CheckpointError::NoWeights`], [`CheckpointError::PickleOnly`], [`CheckpointError::AmbiguousVariant`], or what the
+/// [`CheckpointError::NoWeights`], [`CheckpointError::OtherNames`], [`CheckpointError::AmbiguousVariant`], or what the
 /// operating system says of the directory.
 pub fn find_weights(
     directory: impl AsRef<Path>,
@@ -151,35 +153,33 @@ impl<'a> Listing<'a> {
     /// Why there is nothing to load.
     fn nothing(&self, variant: Option<&str>) -> CheckpointError {
         let directory = self.directory.into();
-        let is_pickle = |name: &&String| PICKLE_ENDS.iter().any(|end| name.ends_with(end));
-        let files: Vec<String> = self.names.iter().filter(is_pickle).cloned().collect();
-        if !files.is_empty() {
-            return CheckpointError::PickleOnly { directory, files };
-        }
         let mut looked_for = variant.map(|variant| candidates(Some(variant))).unwrap_or_default();
         looked_for.extend(candidates(None));
+        let is_weights = |name: &&String| {
+            WEIGHT_ENDS.iter().any(|end| name.ends_with(end)) && !is_shard_name(name)
+        };
+        let files: Vec<String> = self.names.iter().filter(is_weights).cloned().collect();
+        if !files.is_empty() {
+            return CheckpointError::OtherNames { directory, files, looked_for };
+        }
         CheckpointError::NoWeights { directory, looked_for }
     }
 }
 
-/// File names that hold weights, best first.
+/// File names that hold weights, best first: safetensors before what `torch.save` writes.
 fn candidates(variant: Option<&str>) -> Vec<String> {
-    STEMS.iter().flat_map(|stem| entry_names(stem, variant)).collect()
+    let safetensors = STEMS.iter().flat_map(|stem| entry_names(stem, variant));
+    safetensors.chain(STEMS.iter().flat_map(|stem| torch_entry_names(stem, variant))).collect()
 }
 
 /// The variant in the name of a single file or of an index, if it has one.
 fn variant_of(name: &str) -> Option<&str> {
-    let rest = STEMS.iter().find_map(|stem| name.strip_prefix(stem)?.strip_prefix('.'))?;
-    let variant = rest
-        .strip_prefix("safetensors.index.")
-        .and_then(|rest| rest.strip_suffix(".json"))
-        .or_else(|| {
-            rest.strip_prefix("safetensors.").and_then(|rest| rest.strip_suffix(".index.json"))
-        })
-        .or_else(|| rest.strip_suffix(".safetensors.index.json"))
-        .or_else(|| rest.strip_suffix(".safetensors"))?;
-    let plain = !variant.is_empty() && !variant.contains('.') && is_plain_name(variant);
-    (plain && !is_shard(variant)).then_some(variant)
+    STEMS.iter().find_map(|stem| file_names::variant_of(name, stem))
+}
+
+/// Whether a file is a part of a sharded checkpoint.
+fn is_shard_name(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, _)| is_shard(stem))
 }
 
 #[cfg(test)]
@@ -253,11 +253,30 @@ mod tests {
     }
 
     #[test]
-    fn pickles_are_refused_with_advice() {
-        let error = find(&["diffusion_pytorch_model.bin"], None).unwrap_err();
-        assert!(error.to_string().contains("(diffusion_pytorch_model.bin)"), "{error}");
-        assert!(error.to_string().contains("convert them to .safetensors"), "{error}");
-        assert_eq!(find(&["diffusion_pytorch_model.bin", PLAIN], None).unwrap(), PLAIN);
+    fn files_of_torch_are_taken_when_there_are_no_others() {
+        let bin = "diffusion_pytorch_model.bin";
+        assert_eq!(find(&[bin], None).unwrap(), bin);
+        assert_eq!(find(&[bin, PLAIN], None).unwrap(), PLAIN);
+        assert_eq!(find(&["pytorch_model.bin"], Some("fp16")).unwrap(), "pytorch_model.bin");
+        let half = "diffusion_pytorch_model.fp16.bin";
+        assert_eq!(find(&[half], None).unwrap(), half);
+        assert_eq!(find(&[half, PLAIN], Some("fp16")).unwrap(), half);
+        assert_eq!(find(&[half, bin, HALF], None).unwrap(), bin);
+        let index = "pytorch_model.bin.index.json";
+        let shard = "pytorch_model-00001-of-00002.bin";
+        assert_eq!(find(&[index, shard], None).unwrap(), index);
+        let index = "pytorch_model.bin.index.fp16.json";
+        assert_eq!(find(&[index, "pytorch_model.fp16-00001-of-00002.bin"], None).unwrap(), index);
+    }
+
+    #[test]
+    fn weights_under_other_names_are_told() {
+        let error = find(&["sd-v1-5.ckpt", "config.json"], None).unwrap_err();
+        assert!(
+            matches!(&error, CheckpointError::OtherNames { files, .. } if *files == ["sd-v1-5.ckpt"])
+        );
+        let error = error.to_string();
+        assert!(error.contains("only under other names (sd-v1-5.ckpt)"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{io, path::PathBuf};
 use burn::tensor::DType;
 use safetensors::Dtype;
 
-use super::{ForeignFormat, HeaderProblem, IndexProblem, LoadReport};
+use super::{
+    FileContents, ForeignFormat, GgmlType, GgufProblem, HeaderProblem, IndexProblem, LoadReport,
+    TorchProblem,
+};
 
 /// Why weights could not be found, read, loaded or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +21,7 @@ pub enum CheckpointError {
         path: PathBuf,
     },
     /// A directory stands where a file was expected.
-    #[error("{} is a directory, expected a .safetensors file", path.display())]
+    #[error("{} is a directory, expected a file of weights", path.display())]
     IsDirectory {
         /// The path asked for.
         path: PathBuf,
@@ -34,18 +37,31 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// A file of no bytes.
-    #[error("{} is empty, expected a safetensors file (an interrupted download?)", path.display())]
+    #[error("{} is empty, expected a file of weights (an interrupted download?)", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// The file is something else, whatever its name says.
-    #[error("{} is not a safetensors file: it looks like {format}", path.display())]
+    #[error("{} is not a {expected} file: it looks like {format}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
+        /// What it was read as.
+        expected: &'static str,
         /// What it seems to be.
         format: ForeignFormat,
+    },
+    /// The file is nothing that is known.
+    #[error(
+        "{} is not a file of weights that is known (safetensors, PyTorch or GGUF): it starts with {start:02x?}",
+        path.display()
+    )]
+    Unrecognised {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes, 16 at most.
+        start: Vec<u8>,
     },
     /// A safetensors header that contradicts itself or its file.
     #[error("{} is not a valid safetensors file: {problem}", path.display())]
@@ -54,6 +70,34 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong with it.
         problem: HeaderProblem,
+    },
+    /// A PyTorch file that is broken, or that asks for what is not done.
+    #[error("{} is not a PyTorch file that can be read: {problem}", path.display())]
+    InvalidTorch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: TorchProblem,
+    },
+    /// A GGUF file that contradicts itself or its format.
+    #[error("{} is not a valid GGUF file: {problem}", path.display())]
+    InvalidGguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: GgufProblem,
+    },
+    /// A quantised tensor of a type that is not read.
+    #[error(
+        "{origin}: tensor `{name}` is quantised as {found}, expected Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 or Q2_K to Q6_K"
+    )]
+    UnsupportedQuantisation {
+        /// Where the tensor lies.
+        origin: String,
+        /// The tensor.
+        name: String,
+        /// Its type in the file.
+        found: GgmlType,
     },
     /// The index of a sharded checkpoint is wrong, or disagrees with its shards.
     #[error("{}: {problem}", path.display())]
@@ -97,17 +141,18 @@ pub enum CheckpointError {
         /// The dtype asked for.
         asked: DType,
     },
-    /// A directory holds weights only as pickles.
+    /// A directory holds weights, but under names that no component's weights have.
     #[error(
-        "{} holds weights only as pickles ({}), which can run code and are not read; convert them to .safetensors, for \
-         instance with save_pretrained(..., safe_serialization=True) of diffusers",
-        directory.display(), files.join(", ")
+        "{} holds weights only under other names ({}) than those looked for, such as {}",
+        directory.display(), files.join(", "), looked_for.first().map(String::as_str).unwrap_or_default()
     )]
-    PickleOnly {
+    OtherNames {
         /// The component's directory.
         directory: PathBuf,
-        /// The pickles in it.
+        /// The files in it that look like weights.
         files: Vec<String>,
+        /// The file names that would have done.
+        looked_for: Vec<String>,
     },
     /// A directory without weights.
     #[error("{} holds no weights, looked for {}", directory.display(), looked_for.join(", "))]
@@ -132,6 +177,26 @@ pub enum CheckpointError {
         origin: String,
         /// What is missing or of another shape.
         report: Box<LoadReport>,
+    },
+    /// The file holds something else than a model.
+    #[error("{origin} holds {contents}")]
+    NotAModel {
+        /// The file.
+        origin: String,
+        /// What it holds.
+        contents: FileContents,
+    },
+    /// A tensor of a single file whose shape is not what its name says.
+    #[error("{origin}: tensor `{key}` of shape {found:?} cannot be or contain parameter `{path}`")]
+    NotAPart {
+        /// The file.
+        origin: String,
+        /// The tensor.
+        key: String,
+        /// Its shape; empty when it is not there.
+        found: Vec<usize>,
+        /// What it should be.
+        path: String,
     },
     /// Two keys of a file stand for one parameter.
     #[error("{origin}: keys `{first}` and `{second}` both stand for parameter `{path}`")]

@@ -1,4 +1,4 @@
-//! Recognising what a file is that claims to be safetensors and is not.
+//! Recognising what a file is that claims to hold weights and does not, or holds them in another format.
 
 use std::fmt;
 
@@ -22,6 +22,8 @@ pub enum ForeignFormat {
     Numpy,
     /// Compressed by gzip.
     Gzip,
+    /// Another archive, packed or compressed.
+    Archive,
     /// An image.
     Image,
     /// XML, such as the error message of an object store.
@@ -39,12 +41,13 @@ impl fmt::Display for ForeignFormat {
         f.write_str(match self {
             Self::Html => "an HTML page (a failed download?)",
             Self::GitLfsPointer => "a Git LFS pointer, not the file itself (run `git lfs pull`)",
-            Self::Zip => "a zip archive, probably a PyTorch checkpoint (.ckpt, .bin, .pt); convert it to .safetensors",
-            Self::Pickle => "a Python pickle (.ckpt, .bin, .pt); convert it to .safetensors",
+            Self::Zip => "a zip archive, probably a PyTorch checkpoint (.ckpt, .bin, .pt)",
+            Self::Pickle => "a Python pickle (.ckpt, .bin, .pt)",
             Self::Gguf => "a GGUF file",
             Self::Hdf5 => "an HDF5 file",
             Self::Numpy => "a NumPy array",
             Self::Gzip => "gzip-compressed data",
+            Self::Archive => "a packed archive (unpack it)",
             Self::Image => "an image",
             Self::Xml => "XML (a failed download?)",
             Self::Json => "a JSON file",
@@ -67,6 +70,11 @@ impl ForeignFormat {
             (b"\x89HDF\r\n", ForeignFormat::Hdf5),
             (b"\x93NUMPY", ForeignFormat::Numpy),
             (b"\x1f\x8b", ForeignFormat::Gzip),
+            (b"7z\xbc\xaf\x27\x1c", ForeignFormat::Archive),
+            (b"Rar!", ForeignFormat::Archive),
+            (b"BZh", ForeignFormat::Archive),
+            (b"\xfd7zXZ\0", ForeignFormat::Archive),
+            (b"\x28\xb5\x2f\xfd", ForeignFormat::Archive),
             (b"\x89PNG", ForeignFormat::Image),
             (b"\xff\xd8\xff", ForeignFormat::Image),
             (b"RIFF", ForeignFormat::Image),
@@ -77,6 +85,10 @@ impl ForeignFormat {
         }
         if let Some((_, format)) = MAGIC.iter().find(|(magic, _)| start.starts_with(magic)) {
             return Some(*format);
+        }
+        // Also what PyTorch wrote before 0.2.
+        if start.get(257..262) == Some(b"ustar") {
+            return Some(Self::Archive);
         }
         // Protocols 2 to 5 open with their number, then a frame, an object or a memoised constant.
         if matches!(start, [0x80, 2..=5, b'}' | b']' | b'(' | b'c' | b'\x95' | b'\x8a', ..]) {
@@ -142,6 +154,7 @@ mod tests {
             (b"\x80\x04\x95\x00", ForeignFormat::Pickle),
             (b"GGUF\x03\x00\x00\x00", ForeignFormat::Gguf),
             (b"\x89PNG\r\n\x1a\n", ForeignFormat::Image),
+            (b"7z\xbc\xaf\x27\x1c\0\x04", ForeignFormat::Archive),
             (b"{\"error\": \"gone\"}", ForeignFormat::Json),
             (b"Entry not found", ForeignFormat::Text),
             ("Zugriff verweigert: ä".as_bytes(), ForeignFormat::Text),

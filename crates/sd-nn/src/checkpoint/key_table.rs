@@ -39,6 +39,12 @@ impl KeyRule {
         Self { file: Cow::Borrowed(file), module: Cow::Borrowed(module) }
     }
 
+    /// A row made of one of this crate's own patterns.
+    pub(super) fn both(file: String, module: String) -> Self {
+        debug_assert!(same_wildcards(file.as_bytes(), module.as_bytes()), "{file} <-> {module}");
+        Self { file: Cow::Owned(file), module: Cow::Owned(module) }
+    }
+
     /// A row made at run time, such as one for each block of a model.
     ///
     /// # Errors

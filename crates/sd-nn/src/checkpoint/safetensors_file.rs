@@ -16,9 +16,6 @@ use super::{
     nearest::nearest,
 };
 
-/// Bytes read between two releases of mapped pages: large enough that releasing costs nothing.
-const RELEASE_EVERY: usize = 16 << 20;
-
 /// A `.safetensors` file, mapped into memory and checked as a whole when it is opened.
 ///
 /// Reading a tensor gives the file's pages back as it proceeds, so that loading a model takes the memory of the model and
@@ -61,7 +58,9 @@ impl SafetensorsFile {
         let header = Header::parse(mapping.bytes()).map_err(|problem| {
             let start = &mapping.bytes()[..mapping.bytes().len().min(512)];
             match ForeignFormat::detect(start).filter(|_| problem.suggests_foreign()) {
-                Some(format) => CheckpointError::Foreign { path: path.into(), format },
+                Some(format) => {
+                    CheckpointError::Foreign { path: path.into(), expected: "safetensors", format }
+                }
                 None => CheckpointError::InvalidHeader { path: path.into(), problem },
             }
         })?;
@@ -123,15 +122,7 @@ impl WeightSource for SafetensorsFile {
 
     fn read(&self, name: &str, dtype: DType) -> Result<TensorData, CheckpointError> {
         let entry = self.entry(name)?;
-        let start = entry.range.start;
-        let mut released = start;
-        let mut release = |done: usize| {
-            let end = start + done;
-            if end - released >= RELEASE_EVERY || end == entry.range.end {
-                self.mapping.release(released..end);
-                released = end;
-            }
-        };
+        let mut release = self.mapping.releaser(entry.range.clone());
         let bytes = &self.mapping.bytes()[entry.range.clone()];
         convert::decode(bytes, entry.dtype, &entry.shape, dtype, &mut release)
             .map_err(|unsupported| unsupported.named(self.origin(), name, entry.dtype, dtype))

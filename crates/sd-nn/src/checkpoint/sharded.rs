@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::config::{ConfigError, read_json};
 
 use super::{
-    CheckpointError, SafetensorsFile, TensorInfo, WeightSource, header::Pairs, nearest::nearest,
+    CheckpointError, TensorInfo, WeightFile, WeightSource, header::Pairs, nearest::nearest, open,
 };
 
 /// What is wrong with the index of a sharded checkpoint.
@@ -73,7 +73,7 @@ struct Index {
 #[derive(Debug)]
 pub struct ShardedFiles {
     index: PathBuf,
-    shards: Vec<SafetensorsFile>,
+    shards: Vec<WeightFile>,
     /// Which shard has a tensor.
     homes: HashMap<String, usize>,
 }
@@ -93,20 +93,18 @@ impl ShardedFiles {
         let weight_map = weight_map(index).map_err(invalid)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let names = shard_names(&weight_map, directory).map_err(invalid)?;
-        let shards = names
-            .iter()
-            .map(|name| SafetensorsFile::open(directory.join(name)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let shards =
+            names.iter().map(|name| open(directory.join(name))).collect::<Result<Vec<_>, _>>()?;
         let homes = homes(&names, &shards, &weight_map).map_err(invalid)?;
         Ok(Self { index: path.into(), shards, homes })
     }
 
     /// The shards, in the order of their names.
-    pub fn shards(&self) -> &[SafetensorsFile] {
+    pub fn shards(&self) -> &[WeightFile] {
         &self.shards
     }
 
-    fn home(&self, name: &str) -> Option<&SafetensorsFile> {
+    fn home(&self, name: &str) -> Option<&WeightFile> {
         self.shards.get(*self.homes.get(name)?)
     }
 }
@@ -120,6 +118,15 @@ fn weight_map(index: Index) -> Result<BTreeMap<String, String>, IndexProblem> {
         weight_map.insert(key, shard);
     }
     if weight_map.is_empty() { Err(IndexProblem::Empty) } else { Ok(weight_map) }
+}
+
+/// Reads an index that is in memory.
+pub(super) fn exercise(text: &str) {
+    if let Ok(index) = serde_json::from_str::<Index>(text)
+        && let Ok(map) = weight_map(index)
+    {
+        let _ = shard_names(&map, Path::new("no/such/directory"));
+    }
 }
 
 /// The distinct shards: plain names, all of them there.
@@ -153,15 +160,15 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
 /// Which shard has which tensor, checked against the index.
 fn homes(
     names: &[String],
-    shards: &[SafetensorsFile],
+    shards: &[WeightFile],
     weight_map: &BTreeMap<String, String>,
 ) -> Result<HashMap<String, usize>, IndexProblem> {
     let mut homes: HashMap<String, usize> = HashMap::new();
     for (position, shard) in shards.iter().enumerate() {
-        for key in shard.names_in_file_order() {
-            if let Some(first) = homes.insert(key.to_owned(), position) {
+        for key in shard.names() {
+            if let Some(first) = homes.insert(key.clone(), position) {
                 let (first, second) = (names[first].clone(), names[position].clone());
-                return Err(IndexProblem::InTwoShards { key: key.into(), first, second });
+                return Err(IndexProblem::InTwoShards { key, first, second });
             }
         }
     }
@@ -184,7 +191,7 @@ impl WeightSource for ShardedFiles {
     }
 
     fn names(&self) -> Vec<String> {
-        self.shards.iter().flat_map(|shard| shard.names_in_file_order()).map(Into::into).collect()
+        self.shards.iter().flat_map(WeightSource::names).collect()
     }
 
     fn info(&self, name: &str) -> Option<TensorInfo> {

@@ -2,9 +2,11 @@
 
 mod corruption;
 mod files;
+mod ggufs;
 mod loading;
 mod modules;
 mod parameters;
+mod pickles;
 mod replacing;
 mod saving;
 mod sharding;

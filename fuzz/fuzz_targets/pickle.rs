@@ -1,0 +1,4 @@
+//! A Python pickle.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sd_nn::checkpoint::fuzzing::pickle(data));
