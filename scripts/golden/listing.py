@@ -54,6 +54,14 @@ NOTES = {
     "`noise`: unit-variance draw (before `init_noise_sigma`), `latents` the same given by the caller; `step_noise.N`: "
     "draw N of the sampler; `prompt_embeds`, `negative_prompt_embeds`: one row for each image; `latents.N`: after "
     "evaluation N; `latents`: the final ones; `image_u8` `[batch, height, width, 3]` as in a PNG, `image` unrounded.",
+    "tiny-sdxl": "Repository like SDXL base: two tokenizers and text encoders, `text_time`, the scale of SDXL's VAE; keys of other classes "
+    "in the scheduler's file.",
+    "tiny-sdxl-lcm": "A U-Net for the other parts of tiny-sdxl, with the guidance scale as an input (`time_cond_proj_dim`).",
+    "tiny-sdxl-refiner": "Index, scheduler and U-Net like SDXL's refiner: the second encoder only, an aesthetic score. The other parts are "
+    "those of tiny-sdxl.",
+    "xl_": "Run of an SDXL repository; sizes in the JSON file are height before width, as diffusers has them. `picture`, `source`: bytes or "
+    "latents that the run starts from; `prompt_embeds`, `pooled_prompt_embeds` and their negatives: one row for each image; `latents`: the "
+    "final ones; `image_u8` `[batch, height, width, 3]`.",
     "clip-tokenizer": "CLIP's own vocabulary (49408 tokens), in the form of the hub's repositories; from OpenAI's "
     "`bpe_simple_vocab_16e6` (MIT licence).",
     "schedulers": "Trajectories of single samplers over a model that is a formula (`offset` in `model.safetensors`), of "

@@ -8,3 +8,4 @@ mod demo;
 mod face;
 mod pipelines;
 mod threads;
+mod xl;

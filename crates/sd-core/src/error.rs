@@ -170,6 +170,9 @@ pub enum ModelError {
         /// What is supported.
         supported: Vec<&'static str>,
     },
+    /// A text encoder without the projection that SDXL's pooled vectors go through.
+    #[error("{}: config.json names no CLIPTextModelWithProjection, whose pooled vectors SDXL reads", .0.display())]
+    NoProjection(PathBuf),
     /// A part was not given to the builder.
     #[error("a pipeline needs a {0}, and none was given to its builder")]
     NotGiven(&'static str),

@@ -8,8 +8,15 @@ use serde_json::Value;
 use crate::{Error, ModelError};
 
 /// Classes of pipelines whose components this crate runs.
-pub(crate) const PIPELINE_CLASSES: [&str; 2] =
-    ["StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"];
+pub(crate) const PIPELINE_CLASSES: [&str; 4] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+];
+
+/// What the classes of SDXL's pipelines begin with.
+const XL: &str = "StableDiffusionXL";
 
 /// A model directory with its index read.
 #[derive(Debug)]
@@ -51,6 +58,25 @@ impl ModelIndex {
     /// The pipeline's class, whatever it is.
     pub(crate) fn class(&self) -> &str {
         self.file.class_name().unwrap_or("(none)")
+    }
+
+    /// Whether this is a pipeline of SDXL.
+    pub(crate) fn is_xl(&self) -> bool {
+        self.class().starts_with(XL)
+    }
+
+    /// Whether it has a component, as opposed to saying nothing of it or that there is none.
+    pub(crate) fn has(&self, component: &str) -> bool {
+        !matches!(self.file.get(component).map(entry), None | Some(Some(Entry::Absent)))
+    }
+
+    /// An option, with the default of its class.
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool, Error> {
+        match self.file.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.file.invalid(key, "expected true or false").into()),
+        }
     }
 
     /// Refuses classes that are not supported.
@@ -138,6 +164,10 @@ mod tests {
         assert!(error("tokenizer", &[]).contains("has no tokenizer"));
         assert!(error("scheduler", &[]).contains("expected [\"library\", \"class\"]"));
         assert_eq!(index.components().len(), 3);
+        assert!(index.has("unet") && index.has("scheduler"), "a broken entry is not an absent one");
+        assert!(!index.has("vae") && !index.has("tokenizer") && !index.is_xl());
+        assert!(index.flag("flag", false).unwrap() && index.flag("other", true).unwrap());
+        assert!(index.flag("scheduler", true).unwrap_err().to_string().contains("true or false"));
     }
 
     #[test]

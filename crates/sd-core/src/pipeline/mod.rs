@@ -1,6 +1,7 @@
 //! The pipeline: components that belong together, and the runs that are made with them.
 
 mod builder;
+mod config;
 mod noise;
 mod options;
 mod parts;
@@ -17,10 +18,12 @@ use crate::{
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
     loading,
     prompts::Prompts,
+    request::TimeIds,
     run::Run,
 };
 
 pub use builder::PipelineBuilder;
+pub use config::PipelineConfig;
 pub use options::LoadOptions;
 pub(crate) use parts::Parts;
 
@@ -90,7 +93,9 @@ impl<B: DiffusionBackend> Pipeline<B> {
         request.validate()?;
         let scheduler = self.scheduler_of(request)?;
         let plan = scheduler.plan(&PlanRequest::new(request.steps).eta(request.eta))?;
-        let shape = self.latent_shape(request)?;
+        let size = request.checked_size(self.default_size(), self.parts.vae.factor())?;
+        let time_ids = self.time_ids(request, size)?;
+        let shape = self.latent_shape(request, size);
         if let Some(latents) = &request.latents {
             latents.check(shape)?;
         }
@@ -112,7 +117,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
             noise,
             guidance: self.guidance.clone(),
             hooks: self.hooks.clone(),
-            prompts: Prompts::new(self.parts.text_encoder.clone(), request),
+            prompts: Prompts::new(&self.parts, request, time_ids)?,
             guidance_scale: request.guidance_scale,
             guidance_rescale: request.guidance_rescale,
             failed: None,
@@ -184,6 +189,11 @@ impl<B: DiffusionBackend> Pipeline<B> {
         &self.parts.vae
     }
 
+    /// What the model says beside its components.
+    pub fn config(&self) -> PipelineConfig {
+        self.parts.config
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> &B::Device {
         &self.device
@@ -201,10 +211,10 @@ impl<B: DiffusionBackend> Pipeline<B> {
         [width.saturating_mul(factor), height.saturating_mul(factor)]
     }
 
-    /// Visits every parameter, with the name of its component: `text_encoder`, `unet` or `vae`.
+    /// Visits every parameter, with the name of its component: `text_encoder`, `text_encoder_2`, `unet` or `vae`.
     pub fn visit_parameters(&self, visit: &mut dyn FnMut(&str, ParameterView<'_, B>)) {
-        let Parts { text_encoder, denoiser, vae } = &self.parts;
-        text_encoder.visit_parameters(&mut |view| visit("text_encoder", view));
+        let Parts { text_encoder, denoiser, vae, .. } = &self.parts;
+        text_encoder.visit_components(visit);
         denoiser.visit_parameters(&mut |view| visit("unet", view));
         vae.visit_parameters(&mut |view| visit("vae", view));
     }
@@ -214,12 +224,12 @@ impl<B: DiffusionBackend> Pipeline<B> {
     /// # Errors
     /// When weights are in use by another pipeline or by a run, or a replacement has another shape.
     pub fn map_parameters(&mut self, map: &mut PipelineParameterMap<'_, B>) -> Result<(), Error> {
-        let Parts { text_encoder, denoiser, vae } = &mut self.parts;
+        let Parts { text_encoder, denoiser, vae, .. } = &mut self.parts;
         let parts = (Arc::get_mut(text_encoder), Arc::get_mut(denoiser), Arc::get_mut(vae));
         let (Some(text_encoder), Some(denoiser), Some(vae)) = parts else {
             return Err(ModelError::InUse.into());
         };
-        text_encoder.map_parameters(&mut |path, value| map("text_encoder", path, value))?;
+        text_encoder.map_components(map)?;
         denoiser.map_parameters(&mut |path, value| map("unet", path, value))?;
         vae.map_parameters(&mut |path, value| map("vae", path, value))?;
         Ok(())
@@ -233,11 +243,15 @@ impl<B: DiffusionBackend> Pipeline<B> {
         })
     }
 
-    fn latent_shape(&self, request: &TextToImage) -> Result<[usize; 4], Error> {
+    fn time_ids(&self, request: &TextToImage, size: [usize; 2]) -> Result<Option<TimeIds>, Error> {
+        let wanted = self.parts.config.size_scalars(self.parts.denoiser.as_ref());
+        Ok(request.sizes.time_ids(size, wanted)?)
+    }
+
+    fn latent_shape(&self, request: &TextToImage, [width, height]: [usize; 2]) -> [usize; 4] {
         let factor = self.parts.vae.factor();
-        let [width, height] = request.checked_size(self.default_size(), factor)?;
         let channels = self.parts.denoiser.latent_channels();
-        Ok([request.batch_size(), channels, height / factor, width / factor])
+        [request.batch_size(), channels, height / factor, width / factor]
     }
 }
 

@@ -36,8 +36,10 @@ pub enum RequestError {
         limit: usize,
     },
     /// Neither none nor one nor as many as prompts.
-    #[error("{found} negative prompts for {prompts} prompts, expected none, one or {prompts}")]
-    NegativePrompts {
+    #[error("{found} {what} for {prompts} prompts, expected none, one or {prompts}")]
+    PromptCount {
+        /// Of which prompts.
+        what: &'static str,
         /// How many there are.
         found: usize,
         /// How many prompts there are.
@@ -46,6 +48,14 @@ pub enum RequestError {
     /// No steps.
     #[error("0 steps are asked for, expected at least 1")]
     Steps,
+    /// Something that the model has no use for.
+    #[error("{name} is given, which this model does not read: {reason}")]
+    NotForModel {
+        /// What is given.
+        name: &'static str,
+        /// Why the model does not read it.
+        reason: &'static str,
+    },
     /// A number out of its range.
     #[error("{name} is {value}, expected {range}")]
     Number {
