@@ -77,6 +77,11 @@ pub enum Error {
         /// Which one of the batch, from 0.
         image: usize,
     },
+    /// Latents of a run that overflowed before they were decoded.
+    #[error(
+        "the latents have values that are not finite; if the denoiser's precision was too low, f32 may help"
+    )]
+    LatentsNotFinite,
     /// An autoencoder that makes no RGB pictures.
     #[error("the vae makes pictures of {found} channels, expected 3")]
     ImageChannels {
