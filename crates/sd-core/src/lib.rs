@@ -52,7 +52,9 @@ pub use output::{check_writable, write_atomically};
 pub use picture::{save_png, to_images};
 pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineConfig, PipelineParameterMap};
 pub use preview::preview;
-pub use request::{Bounds, RequestError, Seeds, SizeConditions, TextToImage};
+pub use request::{
+    Bounds, ImageToImage, Request, RequestError, Seeds, SizeConditions, Source, TextToImage,
+};
 pub use run::{Run, Step, StepState};
 pub use sd_kernels::{DiffusionBackend, Recycler};
 pub use sd_nn::{DTypePolicy, Precision};

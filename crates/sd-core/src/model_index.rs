@@ -98,6 +98,20 @@ impl ModelIndex {
         entries.filter_map(|(key, value)| Some((key.as_str(), entry(value)?))).collect()
     }
 
+    /// Components without which there is no picture.
+    pub(crate) fn needed(&self) -> Vec<&'static str> {
+        let first = ["text_encoder", "tokenizer"];
+        let second = ["text_encoder_2", "tokenizer_2"];
+        let text = match (self.is_xl(), self.has("text_encoder"), self.has("text_encoder_2")) {
+            (false, ..) | (true, true, false) => first.to_vec(),
+            (true, true, true) => [first, second].concat(),
+            (true, false, _) => second.to_vec(),
+        };
+        let mut needed = [&["scheduler", "unet", "vae"][..], &text].concat();
+        needed.sort_unstable();
+        needed
+    }
+
     /// The directory of a component that the pipeline cannot do without.
     pub(crate) fn component(
         &self,
@@ -166,6 +180,7 @@ mod tests {
         assert_eq!(index.components().len(), 3);
         assert!(index.has("unet") && index.has("scheduler"), "a broken entry is not an absent one");
         assert!(!index.has("vae") && !index.has("tokenizer") && !index.is_xl());
+        assert_eq!(index.needed(), ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
         assert!(index.flag("flag", false).unwrap() && index.flag("other", true).unwrap());
         assert!(index.flag("scheduler", true).unwrap_err().to_string().contains("true or false"));
     }
@@ -176,6 +191,12 @@ mod tests {
         assert!(missing.contains("no such directory"), "{missing}");
         let (_keep, broken) = index("{");
         assert!(broken.unwrap_err().to_string().contains("line 1"));
+        let (_keep, refiner) = index(
+            r#"{"_class_name": "StableDiffusionXLImg2ImgPipeline", "text_encoder": [null, null],
+            "text_encoder_2": ["a", "b"]}"#,
+        );
+        let needed = refiner.unwrap().needed();
+        assert_eq!(needed, ["scheduler", "text_encoder_2", "tokenizer_2", "unet", "vae"]);
         let (_keep, other) = index(r#"{"_class_name": "FluxPipeline"}"#);
         let error = other.unwrap().check_class().unwrap_err().to_string();
         assert!(error.contains("`FluxPipeline`") && error.contains("StableDiffusionPipeline"));

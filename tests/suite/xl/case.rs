@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use sd_core::{Seeds, TextToImage};
+use image::RgbImage;
+use sd_core::{ImageToImage, Latents, Request, Seeds, Source, TextToImage};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -39,11 +40,32 @@ pub(crate) struct XlCase {
     negative_target_size: Option<[usize; 2]>,
     aesthetic_score: Option<f64>,
     negative_aesthetic_score: Option<f64>,
+    image: Option<String>,
+    strength: Option<f64>,
+    denoising_start: Option<f64>,
+    denoising_end: Option<f64>,
 }
 
-/// The runs of a repository, by name.
-pub(crate) const BASE: [&str; 8] = [
+/// The request of a case.
+pub(crate) enum Made {
+    Text(TextToImage),
+    Image(ImageToImage),
+}
+
+impl<'a> From<&'a Made> for Request<'a> {
+    fn from(made: &'a Made) -> Self {
+        match made {
+            Made::Text(text) => text.into(),
+            Made::Image(image) => image.into(),
+        }
+    }
+}
+
+/// The runs of tiny-sdxl.
+pub(crate) const BASE: [&str; 10] = [
     "base",
+    "base_end",
+    "base_image",
     "clip_skip",
     "empty_negative",
     "rescale",
@@ -52,6 +74,10 @@ pub(crate) const BASE: [&str; 8] = [
     "turbo",
     "two_prompts",
 ];
+
+/// The runs of tiny-sdxl-refiner whose steps are those of diffusers.
+pub(crate) const REFINER: [&str; 5] =
+    ["refiner_ancestral", "refiner_latents", "refiner_picture", "refiner_seeds", "refiner_start"];
 
 impl XlCase {
     pub(crate) fn load(name: &str) -> Self {
@@ -64,7 +90,30 @@ impl XlCase {
     }
 
     /// The request, without the sampler.
-    pub(crate) fn request(&self) -> TextToImage {
+    pub(crate) fn request(&self) -> Made {
+        let mut text = self.text();
+        text.denoising_end = self.denoising_end;
+        let Some(source) = self.source() else { return Made::Text(text) };
+        let mut request = ImageToImage::new(source, text);
+        request.strength = self.strength.unwrap_or(request.strength);
+        request.denoising_start = self.denoising_start;
+        Made::Image(request)
+    }
+
+    fn source(&self) -> Option<Source> {
+        let tensors = self.tensors();
+        if self.image.as_deref()? == "latents" {
+            let (shape, values) = tensors.f32("input.source");
+            return Some(Latents::new(shape.try_into().unwrap(), values).unwrap().into());
+        }
+        let (shape, bytes) = tensors.u8("input.picture");
+        assert_eq!(shape, [1, self.height, self.width, 3]);
+        let [width, height] = [self.width, self.height].map(|side| side.try_into().unwrap());
+        Some(RgbImage::from_raw(width, height, bytes).unwrap().into())
+    }
+
+    /// What all requests have.
+    pub(crate) fn text(&self) -> TextToImage {
         let case = self.clone();
         let list = |texts: Option<Texts>| texts.map(Texts::into_vec).unwrap_or_default();
         let mut request = TextToImage::batch(case.prompt.into_vec())

@@ -5,7 +5,7 @@ mod case;
 mod refusals;
 
 use burn::tensor::backend::BackendTypes;
-use case::{BASE, XlCase, repository};
+use case::{BASE, REFINER, XlCase, repository};
 use sd_core::{
     DiffusionBackend, LoadOptions, Pipeline, Precision, Run,
     sd_schedulers::{Scheduler, SchedulerConfig},
@@ -67,7 +67,9 @@ fn check<B: DiffusionBackend>(
 /// Runs the cases of all repositories, and reports all that fail.
 fn check_all<B: DiffusionBackend>(device: &<B as BackendTypes>::Device, tolerance: Tolerance) {
     let mut failures = Vec::new();
-    for (model, names) in [("tiny-sdxl", &BASE[..]), ("tiny-sdxl-lcm", &["lcm"])] {
+    let repositories =
+        [("tiny-sdxl", &BASE[..]), ("tiny-sdxl-lcm", &["lcm"]), ("tiny-sdxl-refiner", &REFINER)];
+    for (model, names) in repositories {
         let pipeline = load::<B>(model, device);
         for name in names {
             let case = XlCase::load(name);
@@ -82,6 +84,7 @@ fn check_all<B: DiffusionBackend>(device: &<B as BackendTypes>::Device, toleranc
 mod cpu {
     use burn::tensor::Tensor;
     use sd_core::{
+        ImageToImage,
         backend::Cpu,
         component::{PromptRole, TextInput},
     };
@@ -99,7 +102,7 @@ mod cpu {
         let pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
         let flat = |tensor: Tensor<Cpu, 1>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
         for name in ["two_prompts", "clip_skip"] {
-            let (case, request) = (XlCase::load(name), XlCase::load(name).request());
+            let (case, request) = (XlCase::load(name), XlCase::load(name).text());
             let mut input = TextInput::new(&request.prompts, PromptRole::Positive);
             input.prompts_2 = (!request.prompts_2.is_empty()).then_some(&request.prompts_2[..]);
             input.clip_skip = request.clip_skip;
@@ -115,6 +118,24 @@ mod cpu {
                 assert!(error <= 1e-5, "{name}, {key}: {error:.2e}");
             }
         }
+    }
+
+    /// From the base's prompt to the refiner's picture, as a user does it.
+    #[test]
+    fn the_refiner_goes_on_from_the_base() {
+        let (base, refined) = (XlCase::load("base_end"), XlCase::load("refiner_start"));
+        let pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
+        let mut run = start(&base, &pipeline);
+        assert_eq!(run.len(), 6);
+        assert!(run.by_ref().all(|step| step.unwrap().total == 6));
+        let latents = run.finish_latents().unwrap();
+        let refiner = load::<Cpu>("tiny-sdxl-refiner", &Default::default());
+        let request = ImageToImage::new(latents, refined.text()).denoising_start(0.6);
+        let mut run = refiner.with_scheduler(scheduler(&refined)).run(&request).unwrap();
+        assert_eq!(run.len(), 4);
+        let latents = run.finish_latents().unwrap();
+        let error = relative_l2(latents.values(), &refined.tensors().f32("output.latents").1);
+        assert!(error <= 1e-4, "{error:.2e}");
     }
 
     /// Both encoders' parameters are told apart.

@@ -1,6 +1,7 @@
 //! Requests and directories that do not fit SDXL, or do not fit other models.
 
-use sd_core::{LoadOptions, Pipeline, TextToImage, backend::Cpu};
+use image::RgbImage;
+use sd_core::{ImageToImage, Latents, LoadOptions, Pipeline, TextToImage, backend::Cpu};
 
 use super::repository;
 use crate::common::fixture;
@@ -30,8 +31,30 @@ fn what_a_model_does_not_read_is_refused() {
     assert!(refused(&sd1, &request.clone().original_size(8, 8)).contains("original_size"));
     let xl = load(&fixture("tiny-sdxl")).unwrap();
     assert!(refused(&xl, &request.clone().aesthetic_score(5.0)).contains("aesthetic_score"));
-    assert!(xl.run(&request.prompt_2("a dog").original_size(8, 8)).is_ok());
+    assert!(xl.run(&request.clone().prompt_2("a dog").original_size(8, 8)).is_ok());
+    let directory = repository("tiny-sdxl-refiner");
+    let refiner = load(directory.path()).unwrap();
+    assert!(refused(&refiner, &request.clone().prompt_2("a dog")).contains("prompt_2"));
+    assert!(refused(&refiner, &request.clone().target_size(8, 8)).contains("target_size"));
     assert!(xl.config().force_zeros_for_empty_prompt);
+}
+
+#[test]
+fn sources_that_do_not_fit_are_refused() {
+    let text = TextToImage::new("a cat").steps(2);
+    let xl = load(&fixture("tiny-sdxl")).unwrap();
+    let refused = |request: ImageToImage| xl.run(&request).unwrap_err().to_string();
+    let latents = |shape: [usize; 4], value: f32| {
+        Latents::new(shape, vec![value; shape.iter().product()]).unwrap()
+    };
+    let odd = ImageToImage::new(RgbImage::new(20, 16), text.clone()).strength(0.5);
+    assert!(refused(odd).contains("multiple of 8"));
+    let narrow = ImageToImage::new(latents([1, 3, 2, 2], 0.0), text.clone()).strength(0.5);
+    assert!(refused(narrow).contains("[1, 4, 2, 2]"));
+    let broken = ImageToImage::new(latents([1, 4, 2, 2], f32::NAN), text.clone()).strength(0.5);
+    assert!(refused(broken).contains("not finite"));
+    let weak = ImageToImage::new(latents([1, 4, 2, 2], 0.0), text).strength(0.1);
+    assert!(refused(weak).contains("no step is left of 2"));
 }
 
 #[test]

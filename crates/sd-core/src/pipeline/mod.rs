@@ -5,22 +5,25 @@ mod config;
 mod noise;
 mod options;
 mod parts;
+mod start;
+mod stretch;
 
 use std::{fmt, path::Path, sync::Arc};
 
 use image::RgbImage;
 use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterView};
-use sd_schedulers::{PlanRequest, Scheduler, normal};
+use sd_schedulers::Scheduler;
 
 use crate::{
     Error, ModelError, TextToImage,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
     loading,
     prompts::Prompts,
-    request::TimeIds,
+    request::{Request, TimeIds},
     run::Run,
 };
+use stretch::Stretch;
 
 pub use builder::PipelineBuilder;
 pub use config::PipelineConfig;
@@ -81,7 +84,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
     ///
     /// # Errors
     /// When the request makes no sense, or not for this model, or the device fails.
-    pub fn generate(&self, request: &TextToImage) -> Result<Vec<RgbImage>, Error> {
+    pub fn generate<'a>(&self, request: impl Into<Request<'a>>) -> Result<Vec<RgbImage>, Error> {
         self.run(request)?.finish()
     }
 
@@ -89,22 +92,21 @@ impl<B: DiffusionBackend> Pipeline<B> {
     ///
     /// # Errors
     /// As [`generate`](Self::generate).
-    pub fn run(&self, request: &TextToImage) -> Result<Run<B>, Error> {
-        request.validate()?;
+    pub fn run<'a>(&self, request: impl Into<Request<'a>>) -> Result<Run<B>, Error> {
+        self.start(request.into())
+    }
+
+    /// [`run`](Self::run), compiled once for all kinds of requests.
+    fn start(&self, any: Request<'_>) -> Result<Run<B>, Error> {
+        any.validate()?;
+        let request = any.text();
         let scheduler = self.scheduler_of(request)?;
-        let plan = scheduler.plan(&PlanRequest::new(request.steps).eta(request.eta))?;
-        let size = request.checked_size(self.default_size(), self.parts.vae.factor())?;
+        let Stretch { plan, steps } = Stretch::of(scheduler.as_ref(), any)?;
+        let size = any.size(self.default_size(), self.parts.vae.factor())?;
         let time_ids = self.time_ids(request, size)?;
         let shape = self.latent_shape(request, size);
-        if let Some(latents) = &request.latents {
-            latents.check(shape)?;
-        }
         let mut noise = noise::generator(request);
-        let latents = match &request.latents {
-            Some(latents) => latents.to_tensor(&self.device),
-            None => normal(noise.as_mut(), shape, &self.device),
-        };
-        let latents = latents.mul_scalar(plan.init_noise_sigma());
+        let latents = start::latents(&self.parts, any, &plan, shape, noise.as_mut(), &self.device)?;
         let mut sampler = sd_schedulers::Run::new(&plan, latents);
         let count = shape.iter().product();
         if let Some(noise) = noise::interval_noise(request, scheduler.config(), &plan, count)? {
@@ -113,6 +115,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
         let mut run = Run {
             parts: self.parts.clone(),
             sampler,
+            steps,
             wants_unguided: plan.wants_unguided(),
             noise,
             guidance: self.guidance.clone(),

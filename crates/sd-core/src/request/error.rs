@@ -56,6 +56,28 @@ pub enum RequestError {
         /// Why the model does not read it.
         reason: &'static str,
     },
+    /// A number of sources that does not go into the number of pictures.
+    #[error("{found} sources for {batch} pictures, expected one, or a number that divides {batch}")]
+    SourceCount {
+        /// How many there are.
+        found: usize,
+        /// How many pictures there are.
+        batch: usize,
+    },
+    /// Another size than that of the first source.
+    #[error("the source is {} by {} pixels, found {} by {}", expected[0], expected[1], found[0], found[1])]
+    SourceSize {
+        /// Width and height of the source.
+        expected: [usize; 2],
+        /// Those of the request, or of another source.
+        found: [usize; 2],
+    },
+    /// A part of the schedule without steps.
+    #[error("no step is left of {steps}: strength, denoising_start or denoising_end leave none")]
+    NoStepsLeft {
+        /// Steps of the whole schedule.
+        steps: usize,
+    },
     /// A number out of its range.
     #[error("{name} is {value}, expected {range}")]
     Number {

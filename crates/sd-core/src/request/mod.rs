@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::latents::Latents;
 
 mod error;
+mod image;
 mod named;
 mod setters;
 mod sizes;
 
 pub use error::{Bounds, RequestError};
+pub use image::{ImageToImage, Request, Source};
 pub use sizes::SizeConditions;
 pub(crate) use sizes::{SizeScalars, TimeIds};
 
@@ -86,6 +88,9 @@ pub struct TextToImage {
     pub clip_skip: Option<usize>,
     /// Share of fresh noise in each step of DDIM, 0 to 1. Default: 0.
     pub eta: f64,
+    /// Stops after this share of the schedule, above 0 and up to 1, with latents that still have noise: another model goes on
+    /// from [`ImageToImage::denoising_start`] (SDXL's refiner). Default: the whole schedule.
+    pub denoising_end: Option<f64>,
     /// Another sampler than the model's own, over the model's training configuration.
     #[serde(with = "named::option")]
     pub scheduler: Option<SchedulerKind>,
@@ -111,6 +116,7 @@ impl Default for TextToImage {
             images_per_prompt: 1,
             clip_skip: None,
             eta: 0.0,
+            denoising_end: None,
             scheduler: None,
             latents: None,
         }
@@ -142,6 +148,7 @@ impl TextToImage {
         finite("guidance rescale", self.guidance_rescale, 0.0..=1.0)?;
         finite("eta", self.eta, 0.0..=1.0)?;
         self.sizes.validate()?;
+        self.denoising_end.map_or(Ok(()), |end| finite("denoising_end", end, 0.0..=1.0))?;
         match &self.seeds {
             Seeds::PerImage(seeds) if seeds.len() != batch => {
                 Err(RequestError::Seeds { found: seeds.len(), batch })

@@ -112,6 +112,8 @@ impl TextToImage {
         clip_skip: usize => clip_skip = Some(clip_skip);
         /// Sets the share of fresh noise in each step of DDIM.
         eta: f64 => eta = eta;
+        /// Stops after this share of the schedule.
+        denoising_end: f64 => denoising_end = Some(denoising_end);
         /// Sets the sampler.
         scheduler: SchedulerKind => scheduler = Some(scheduler);
         /// Sets the noise to start from.
