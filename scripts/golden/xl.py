@@ -14,6 +14,7 @@ import torch
 from diffusers import (
     DDIMScheduler,
     EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
     HeunDiscreteScheduler,
     LCMScheduler,
     StableDiffusionXLImg2ImgPipeline,
@@ -91,6 +92,7 @@ CASES = {
     "clip_skip": dict(clip_skip=1, negative_prompt=NEGATIVE, scheduler="DDIMScheduler"),
     "rescale": dict(guidance_rescale=0.7, seed=None, seeds=[3, 4], images_per_prompt=2, width=32),
     "turbo": dict(scheduler="EulerAncestralDiscreteScheduler", scheduler_changes=TRAILING, guidance_scale=0.0, steps=2),
+    "lightning": dict(scheduler="EulerDiscreteScheduler", scheduler_changes=TRAILING, guidance_scale=0.0),
     "lcm": dict(model="tiny-sdxl-lcm", scheduler="LCMScheduler", guidance_scale=8.0),
     "base_end": dict(denoising_end=0.6, steps=10, images_per_prompt=2),
     "base_image": PICTURE | dict(strength=0.5, scheduler="DDIMScheduler", original_size=[96, 80], negative_prompt=NEGATIVE),
@@ -128,7 +130,13 @@ SCORES = ["aesthetic_score", "negative_aesthetic_score"]
 
 SCHEDULERS = {
     kind.__name__: kind
-    for kind in (DDIMScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, LCMScheduler)
+    for kind in (
+        DDIMScheduler,
+        EulerAncestralDiscreteScheduler,
+        EulerDiscreteScheduler,
+        HeunDiscreteScheduler,
+        LCMScheduler,
+    )
 }
 
 

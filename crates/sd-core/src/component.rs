@@ -107,6 +107,8 @@ pub struct DenoiserInput<B: Backend> {
     pub branches: Vec<PromptRole>,
     /// Channels that follow those of the sample (mask and masked image of inpainting models).
     pub extra_channels: Option<Tensor<B, 4>>,
+    /// Entries of the model's table of classes, one for each row (the noise level of an upscaler).
+    pub class_labels: Option<Vec<usize>>,
     /// ControlNet's additions.
     pub residuals: Option<Residuals<B>>,
     /// The request's guidance scale, for denoisers that [embed](Denoiser::embeds_guidance) it.
@@ -122,6 +124,7 @@ impl<B: Backend> DenoiserInput<B> {
             conditioning,
             branches: vec![PromptRole::Positive],
             extra_channels: None,
+            class_labels: None,
             residuals: None,
             guidance_scale: 1.0,
         }
@@ -142,6 +145,11 @@ pub struct AddedInput {
 pub trait Denoiser<B: Backend>: Parameters<B> {
     /// Channels of the latents.
     fn latent_channels(&self) -> usize;
+
+    /// Channels that it reads behind those of the latents: mask and masked image, depth, or a picture to upscale.
+    fn extra_channels(&self) -> usize {
+        0
+    }
 
     /// Height and width of the latents that the model was trained on.
     fn sample_size(&self) -> [usize; 2];

@@ -53,7 +53,8 @@ pub use picture::{save_png, to_images};
 pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineConfig, PipelineParameterMap};
 pub use preview::preview;
 pub use request::{
-    Bounds, ImageToImage, Request, RequestError, Seeds, SizeConditions, Source, TextToImage,
+    Bounds, DepthMap, DepthMapError, DepthToImage, ImageToImage, Request, RequestError, Seeds,
+    SizeConditions, Source, TextToImage, Upscale,
 };
 pub use run::{Run, Step, StepState};
 pub use sd_kernels::{DiffusionBackend, Recycler};

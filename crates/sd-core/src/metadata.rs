@@ -91,11 +91,14 @@ fn size<B: DiffusionBackend>(pipeline: &Pipeline<B>, any: Request<'_>) -> [usize
 /// Which part of the schedule was made, and from what.
 fn stretch(any: Request<'_>) -> Vec<String> {
     let mut settings = Vec::new();
-    if let Request::Image(image) = any {
+    if let Some(image) = any.image() {
         settings.push(match image.denoising_start {
             Some(start) => format!("Denoising start: {start}"),
             None => format!("Denoising strength: {}", image.strength),
         });
+    }
+    if let Request::Upscale(upscale) = any {
+        settings.push(format!("Noise level: {}", upscale.noise_level));
     }
     settings.extend(any.text().denoising_end.map(|end| format!("Denoising end: {end}")));
     settings

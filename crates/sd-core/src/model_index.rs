@@ -8,12 +8,20 @@ use serde_json::Value;
 use crate::{Error, ModelError};
 
 /// Classes of pipelines whose components this crate runs.
-pub(crate) const PIPELINE_CLASSES: [&str; 4] = [
+pub(crate) const PIPELINE_CLASSES: [&str; 6] = [
     "StableDiffusionPipeline",
     "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionDepth2ImgPipeline",
+    UPSCALER,
     "StableDiffusionXLPipeline",
     "StableDiffusionXLImg2ImgPipeline",
 ];
+
+/// The class of the pipelines that make pictures larger.
+const UPSCALER: &str = "StableDiffusionUpscalePipeline";
+
+/// The classes that correct outdated configurations of schedulers.
+const CORRECTING: [&str; 2] = ["StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"];
 
 /// What the classes of SDXL's pipelines begin with.
 const XL: &str = "StableDiffusionXL";
@@ -65,6 +73,16 @@ impl ModelIndex {
         self.class().starts_with(XL)
     }
 
+    /// Whether this is a pipeline that makes pictures larger.
+    pub(crate) fn is_upscaler(&self) -> bool {
+        self.class() == UPSCALER
+    }
+
+    /// Whether this pipeline corrects outdated configurations of its scheduler.
+    pub(crate) fn corrects_schedulers(&self) -> bool {
+        CORRECTING.contains(&self.class())
+    }
+
     /// Whether it has a component, as opposed to saying nothing of it or that there is none.
     pub(crate) fn has(&self, component: &str) -> bool {
         !matches!(self.file.get(component).map(entry), None | Some(Some(Entry::Absent)))
@@ -77,6 +95,15 @@ impl ModelIndex {
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => Err(self.file.invalid(key, "expected true or false").into()),
         }
+    }
+
+    /// A number, with the default of its class.
+    pub(crate) fn number(&self, key: &str, default: usize) -> Result<usize, Error> {
+        let number = match self.file.get(key) {
+            None | Some(Value::Null) => return Ok(default),
+            Some(value) => value.as_u64().and_then(|number| usize::try_from(number).ok()),
+        };
+        number.ok_or_else(|| self.file.invalid(key, "expected a number of at least 0").into())
     }
 
     /// Refuses classes that are not supported.
@@ -108,6 +135,9 @@ impl ModelIndex {
             (true, false, _) => second.to_vec(),
         };
         let mut needed = [&["scheduler", "unet", "vae"][..], &text].concat();
+        if self.is_upscaler() {
+            needed.push("low_res_scheduler");
+        }
         needed.sort_unstable();
         needed
     }

@@ -62,12 +62,13 @@ impl<'a> From<&'a Made> for Request<'a> {
 }
 
 /// The runs of tiny-sdxl.
-pub(crate) const BASE: [&str; 10] = [
+pub(crate) const BASE: [&str; 11] = [
     "base",
     "base_end",
     "base_image",
     "clip_skip",
     "empty_negative",
+    "lightning",
     "rescale",
     "sizes",
     "sizes_positive_only",

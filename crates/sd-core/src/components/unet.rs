@@ -9,7 +9,9 @@ use sd_nn::{
     checkpoint::{KeyTable, ParameterError, ParameterMap, ParameterView, Parameters, WeightSource},
     config::OneOrMany,
 };
-use sd_unet::{AdditionEmbedType, TextTime, UNet2DConditionModel, UNetConfig, UNetInput};
+use sd_unet::{
+    AdditionEmbedType, ClassLabels, TextTime, UNet2DConditionModel, UNetConfig, UNetInput,
+};
 
 use super::{check_weights, load_weights};
 use crate::{
@@ -89,6 +91,10 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         self.model.config().out_channels
     }
 
+    fn extra_channels(&self) -> usize {
+        self.model.config().in_channels.saturating_sub(self.latent_channels())
+    }
+
     fn sample_size(&self) -> [usize; 2] {
         self.model
             .config()
@@ -125,6 +131,7 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         let added = self.added_input().and_then(|_| text_time(&input.conditioning));
         let mut unet_input = UNetInput::new(sample, input.timestep, input.conditioning.context);
         unet_input.added = added;
+        unet_input.class_labels = input.class_labels.map(ClassLabels::Indices);
         unet_input.guidance_condition = self
             .guidance_condition(input.guidance_scale, &device)
             .map(|condition| condition.repeat_dim(0, batch));

@@ -36,10 +36,13 @@ pub(crate) fn load<B: DiffusionBackend>(
 
     // The small files first: most mistakes show before gigabytes are read.
     let scheduler_directory = index.component("scheduler", &[])?;
-    // diffusers corrects the files of SD 1.x and 2.x only.
-    let scheduler = match index.is_xl() {
-        true => scheduler(&scheduler_directory)?,
-        false => corrected_scheduler(&scheduler_directory)?,
+    let scheduler = match index.corrects_schedulers() {
+        true => corrected_scheduler(&scheduler_directory)?,
+        false => scheduler(&scheduler_directory)?,
+    };
+    let low_res_scheduler = match index.is_upscaler() {
+        true => Some(scheduler::scheduler(&index.component("low_res_scheduler", &[])?)?),
+        false => None,
     };
     let config = config(&index)?;
     let text_encoders = text::TextEncoders::of(&index)?;
@@ -49,6 +52,10 @@ pub(crate) fn load<B: DiffusionBackend>(
     let builder = text_encoders.load(options, Pipeline::builder())?;
     let unet = UNetDenoiser::<B>::load(&unet, device, options.dtypes.denoiser, variant)?;
     let vae = VaeCodec::<B>::load(&vae, device, options.dtypes.vae, variant)?;
+    let builder = match low_res_scheduler {
+        Some(scheduler) => builder.low_res_scheduler(scheduler),
+        None => builder,
+    };
     builder
         .denoiser(unet)
         .vae(vae)
@@ -60,10 +67,12 @@ pub(crate) fn load<B: DiffusionBackend>(
 
 /// The options of an index, with the defaults of its class.
 fn config(index: &ModelIndex) -> Result<PipelineConfig, Error> {
+    let config = PipelineConfig::default();
+    let config = config.max_noise_level(index.number("max_noise_level", config.max_noise_level)?);
     if !index.is_xl() {
-        return Ok(PipelineConfig::default());
+        return Ok(config);
     }
-    Ok(PipelineConfig::default()
+    Ok(config
         .force_zeros_for_empty_prompt(index.flag("force_zeros_for_empty_prompt", true)?)
         .requires_aesthetics_score(index.flag("requires_aesthetics_score", false)?))
 }

@@ -18,6 +18,7 @@ pub struct PipelineBuilder<B: DiffusionBackend> {
     denoiser: Option<Arc<dyn Denoiser<B>>>,
     vae: Option<Arc<dyn LatentCodec<B>>>,
     scheduler: Option<Arc<dyn Scheduler>>,
+    low_res_scheduler: Option<Arc<dyn Scheduler>>,
     guidance: Arc<dyn Guidance<B>>,
     hooks: Vec<Arc<dyn Hook<B>>>,
     config: PipelineConfig,
@@ -31,6 +32,7 @@ impl<B: DiffusionBackend> Default for PipelineBuilder<B> {
             denoiser: None,
             vae: None,
             scheduler: None,
+            low_res_scheduler: None,
             guidance: Arc::new(ClassifierFree),
             hooks: Vec::new(),
             config: PipelineConfig::default(),
@@ -61,6 +63,12 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
     /// Gives the sampler.
     pub fn scheduler(mut self, scheduler: impl Scheduler + 'static) -> Self {
         self.scheduler = Some(Arc::new(scheduler));
+        self
+    }
+
+    /// Gives the scheduler whose noise is added to pictures that are upscaled, for an upscaler.
+    pub fn low_res_scheduler(mut self, scheduler: impl Scheduler + 'static) -> Self {
+        self.low_res_scheduler = Some(Arc::new(scheduler));
         self
     }
 
@@ -100,6 +108,7 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
         Ok(Pipeline {
             parts: Parts { text_encoder, denoiser, vae, config: self.config }.checked()?,
             scheduler,
+            low_res_scheduler: self.low_res_scheduler,
             guidance: self.guidance,
             hooks: self.hooks,
             device: self.device,

@@ -1,5 +1,6 @@
 //! The pipeline: components that belong together, and the runs that are made with them.
 
+mod beside;
 mod builder;
 mod config;
 mod noise;
@@ -13,16 +14,17 @@ use std::{fmt, path::Path, sync::Arc};
 use image::RgbImage;
 use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterView};
-use sd_schedulers::Scheduler;
+use sd_schedulers::{NoiseGenerator, Scheduler};
 
 use crate::{
     Error, ModelError, TextToImage,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
     loading,
     prompts::Prompts,
-    request::{Request, TimeIds},
+    request::{Request, RequestError, TimeIds},
     run::Run,
 };
+use beside::Beside;
 use stretch::Stretch;
 
 pub use builder::PipelineBuilder;
@@ -57,6 +59,7 @@ pub type PipelineParameterMap<'a, B> = dyn FnMut(&str, &str, AnyTensor<B>) -> An
 pub struct Pipeline<B: DiffusionBackend> {
     parts: Parts<B>,
     scheduler: Arc<dyn Scheduler>,
+    low_res_scheduler: Option<Arc<dyn Scheduler>>,
     guidance: Arc<dyn Guidance<B>>,
     hooks: Vec<Arc<dyn Hook<B>>>,
     device: B::Device,
@@ -106,6 +109,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
         let time_ids = self.time_ids(request, size)?;
         let shape = self.latent_shape(request, size);
         let mut noise = noise::generator(request);
+        let beside = self.beside(any, shape, noise.as_mut())?;
         let latents = start::latents(&self.parts, any, &plan, shape, noise.as_mut(), &self.device)?;
         let mut sampler = sd_schedulers::Run::new(&plan, latents);
         let count = shape.iter().product();
@@ -119,7 +123,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
             wants_unguided: plan.wants_unguided(),
             noise,
             guidance: self.guidance.clone(),
-            hooks: self.hooks.clone(),
+            hooks: beside.into_iter().chain(self.hooks.iter().cloned()).collect(),
             prompts: Prompts::new(&self.parts, request, time_ids)?,
             guidance_scale: request.guidance_scale,
             guidance_rescale: request.guidance_rescale,
@@ -249,6 +253,28 @@ impl<B: DiffusionBackend> Pipeline<B> {
     fn time_ids(&self, request: &TextToImage, size: [usize; 2]) -> Result<Option<TimeIds>, Error> {
         let wanted = self.parts.config.size_scalars(self.parts.denoiser.as_ref());
         Ok(request.sizes.time_ids(size, wanted)?)
+    }
+
+    /// What the request gives the denoiser beside the latents, as a hook.
+    fn beside(
+        &self,
+        request: Request<'_>,
+        shape: [usize; 4],
+        noise: &mut dyn NoiseGenerator,
+    ) -> Result<Option<Arc<dyn Hook<B>>>, Error> {
+        let (expected, found) = (self.parts.denoiser.extra_channels(), request.extra_channels());
+        // Hooks may give what the request does not.
+        if expected != found && (found > 0 || self.hooks.is_empty()) {
+            return Err(RequestError::ExtraChannels { expected, found }.into());
+        }
+        let setting = beside::Setting {
+            shape,
+            config: self.parts.config,
+            low_res_scheduler: self.low_res_scheduler.as_deref(),
+            device: &self.device,
+        };
+        let beside = Beside::of(request, &setting, noise)?;
+        Ok(beside.map(|beside| Arc::new(beside) as Arc<dyn Hook<B>>))
     }
 
     fn latent_shape(&self, request: &TextToImage, [width, height]: [usize; 2]) -> [usize; 4] {

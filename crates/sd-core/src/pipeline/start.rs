@@ -25,23 +25,18 @@ pub(super) fn latents<B: DiffusionBackend>(
 ) -> Result<Tensor<B, 4>, Error> {
     let given = request.text().latents.as_ref();
     given.map_or(Ok(()), |latents| latents.check(shape))?;
-    let clean = match request.image() {
-        Some(image) => Some(source(parts, image, shape, noise, device)?),
-        None => None,
-    };
-    if let (Some(clean), Some(true)) =
-        (&clean, request.image().map(|image| image.denoising_start.is_some()))
-    {
-        return Ok(clean.clone());
-    }
-    let drawn = match given {
+    let drawn = |noise: &mut dyn NoiseGenerator| match given {
         Some(latents) => latents.to_tensor(device),
         None => normal(noise, shape, device),
     };
-    Ok(match clean {
-        Some(clean) => add_noise(clean, drawn, plan.level()),
-        None => drawn.mul_scalar(plan.init_noise_sigma()),
-    })
+    let Some(image) = request.image() else {
+        return Ok(drawn(noise).mul_scalar(plan.init_noise_sigma()));
+    };
+    let clean = source(parts, image, shape, noise, device)?;
+    match image.denoising_start {
+        Some(_) => Ok(clean),
+        None => Ok(add_noise(clean, drawn(noise), plan.level())),
+    }
 }
 
 /// The source's latents, one for each picture.
@@ -84,7 +79,7 @@ fn check_source(
 }
 
 /// Repeats rows one after the other until there are as many as asked for.
-fn spread<B: DiffusionBackend>(rows: Tensor<B, 4>, batch: usize) -> Tensor<B, 4> {
+pub(super) fn spread<B: DiffusionBackend>(rows: Tensor<B, 4>, batch: usize) -> Tensor<B, 4> {
     match rows.dims()[0] {
         count if count == batch => rows,
         count => rows.repeat_dim(0, batch / count),

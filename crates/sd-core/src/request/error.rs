@@ -72,6 +72,27 @@ pub enum RequestError {
         /// Those of the request, or of another source.
         found: [usize; 2],
     },
+    /// A depth map in which everything is equally far away.
+    #[error("everything in the depth map is equally far away")]
+    FlatDepth,
+    /// Channels beside the latents that the model does not read, or too few of those it reads.
+    #[error(
+        "the model reads {expected} channels beside the latents, this kind of request gives {found}"
+    )]
+    ExtraChannels {
+        /// How many the model reads.
+        expected: usize,
+        /// How many the request gives.
+        found: usize,
+    },
+    /// A noise level that the model was not trained with.
+    #[error("noise_level is {found}, expected at most {limit}")]
+    NoiseLevel {
+        /// What it is.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
     /// A part of the schedule without steps.
     #[error("no step is left of {steps}: strength, denoising_start or denoising_end leave none")]
     NoStepsLeft {

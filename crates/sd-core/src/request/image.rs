@@ -53,14 +53,20 @@ impl Source {
                 let [_, _, height, width] = latents.shape();
                 Ok([width.saturating_mul(factor), height.saturating_mul(factor)])
             }
-            Self::Images(images) => {
-                let size = |image: &RgbImage| [image.width() as usize, image.height() as usize];
-                let first = images.first().map(size).unwrap_or_default();
-                match images.iter().map(size).find(|other| *other != first) {
-                    Some(found) => Err(RequestError::SourceSize { expected: first, found }),
-                    None => Ok(first),
-                }
-            }
+            Self::Images(images) => Self::size_of(images),
+        }
+    }
+
+    /// Width and height of pictures.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub(crate) fn size_of(images: &[RgbImage]) -> Result<[usize; 2], RequestError> {
+        let size = |image: &RgbImage| [image.width() as usize, image.height() as usize];
+        let first = images.first().map(size).unwrap_or_default();
+        match images.iter().map(size).find(|other| *other != first) {
+            Some(found) => Err(RequestError::SourceSize { expected: first, found }),
+            None => Ok(first),
         }
     }
 }
@@ -131,73 +137,10 @@ impl ImageToImage {
     }
 }
 
-/// Any request that a pipeline can run.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Request<'a> {
-    /// Pictures from text.
-    Text(&'a TextToImage),
-    /// Pictures from pictures.
-    Image(&'a ImageToImage),
-}
-
-impl<'a> From<&'a TextToImage> for Request<'a> {
-    fn from(request: &'a TextToImage) -> Self {
-        Self::Text(request)
-    }
-}
-
-impl<'a> From<&'a ImageToImage> for Request<'a> {
-    fn from(request: &'a ImageToImage) -> Self {
-        Self::Image(request)
-    }
-}
-
-impl<'a> Request<'a> {
-    /// What all requests have.
-    pub fn text(self) -> &'a TextToImage {
-        match self {
-            Self::Text(text) => text,
-            Self::Image(image) => &image.text,
-        }
-    }
-
-    /// What it starts from, if that is not noise alone.
-    pub(crate) fn image(self) -> Option<&'a ImageToImage> {
-        match self {
-            Self::Text(_) => None,
-            Self::Image(image) => Some(image),
-        }
-    }
-
-    pub(crate) fn validate(self) -> Result<(), RequestError> {
-        match self {
-            Self::Text(text) => text.validate(),
-            Self::Image(image) => image.validate(),
-        }
-    }
-
-    /// Width and height in pixels for a model of this default and factor.
-    ///
-    /// # Errors
-    /// When a side is 0, too long or no multiple of the factor, or it is another than the source's.
-    pub(crate) fn size(
-        self,
-        default: [usize; 2],
-        factor: usize,
-    ) -> Result<[usize; 2], RequestError> {
-        let Some(image) = self.image() else { return self.text().checked_size(default, factor) };
-        let source = image.source.size(factor)?;
-        match self.text().checked_size(source, factor)? {
-            size if size == source => Ok(size),
-            found => Err(RequestError::SourceSize { expected: source, found }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Request;
 
     fn sources(sizes: &[[u32; 2]]) -> Source {
         let images = sizes.iter().map(|[width, height]| RgbImage::new(*width, *height));

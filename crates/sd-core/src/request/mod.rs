@@ -5,16 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::latents::Latents;
 
+mod any;
+mod depth;
 mod error;
 mod image;
 mod named;
 mod setters;
 mod sizes;
+mod upscale;
 
+pub use any::Request;
+pub use depth::{DepthMap, DepthMapError, DepthToImage};
 pub use error::{Bounds, RequestError};
-pub use image::{ImageToImage, Request, Source};
+pub use image::{ImageToImage, Source};
 pub use sizes::SizeConditions;
 pub(crate) use sizes::{SizeScalars, TimeIds};
+pub use upscale::Upscale;
 
 /// Most pictures of one request; more would only be a mistyped number.
 const MAX_BATCH: usize = 1024;
