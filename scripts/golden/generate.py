@@ -12,7 +12,7 @@ import versions
 # In this order: later parts read what earlier ones wrote.
 PARTS = [
     *("repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "noise", "training"),
-    *("demo", "xl_repositories", "xl", "sd2_kinds"),
+    *("demo", "xl_repositories", "xl", "kinds"),
 ]
 
 

@@ -66,7 +66,7 @@ NOTES = {
     "tiny-sd2-depth": "Index, scheduler and U-Net (5 channels) like SD 2's depth model. The other parts are those of tiny-sd2.",
     "tiny-upscaler": "Like the x4 upscaler: a U-Net of 7 channels with noise levels, a VAE of factor 4, a second scheduler for the noise of the "
     "picture. Text encoder and tokenizer are those of tiny-sd2.",
-    "kind_": "Run of tiny-sd2-depth or tiny-upscaler. `picture`: bytes `[1, height, width, 3]`; `depth`: `[1, height, width]`, any size; "
+    "kind_": "Run of tiny-sd1 from a picture, of tiny-sd2-depth or of tiny-upscaler. `picture`: bytes `[1, height, width, 3]`; `depth`: `[1, height, width]`, any size; "
     "`latents`: the final ones; `image_u8` `[batch, height, width, 3]`.",
     "clip-tokenizer": "CLIP's own vocabulary (49408 tokens), in the form of the hub's repositories; from OpenAI's "
     "`bpe_simple_vocab_16e6` (MIT licence).",

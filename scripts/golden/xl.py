@@ -13,10 +13,12 @@ import diffusers.schedulers.scheduling_lcm as lcm_module
 import torch
 from diffusers import (
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
     LCMScheduler,
+    PNDMScheduler,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -108,6 +110,18 @@ CASES = {
         images_per_prompt=2,
         scheduler="EulerAncestralDiscreteScheduler",
     ),
+    "base_end_dpmpp": dict(denoising_end=0.6, steps=8, scheduler="DPMSolverMultistepScheduler"),
+    "refiner_dpmpp": REFINER
+    | dict(
+        image="latents",
+        latents_of="base_end_dpmpp",
+        denoising_start=0.6,
+        steps=8,
+        scheduler="DPMSolverMultistepScheduler",
+    ),
+    "base_end_pndm": dict(denoising_end=0.5, steps=10, scheduler="PNDMScheduler"),
+    "refiner_pndm": REFINER
+    | dict(image="latents", latents_of="base_end_pndm", denoising_start=0.5, steps=10, scheduler="PNDMScheduler"),
     "refiner_picture": REFINER | PICTURE | dict(strength=0.3, images_per_prompt=2, negative_prompt=NEGATIVE),
     "refiner_latents": REFINER
     | dict(
@@ -132,10 +146,12 @@ SCHEDULERS = {
     kind.__name__: kind
     for kind in (
         DDIMScheduler,
+        DPMSolverMultistepScheduler,
         EulerAncestralDiscreteScheduler,
         EulerDiscreteScheduler,
         HeunDiscreteScheduler,
         LCMScheduler,
+        PNDMScheduler,
     )
 }
 

@@ -1,4 +1,4 @@
-//! Reference runs of the depth model and of the upscaler by diffusers.
+//! Reference runs by diffusers that start from more than noise.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::common::{Tensors, copy, fixture};
 
-pub(crate) const CASES: [&str; 4] = ["depth", "depth_euler", "upscaler", "upscaler_unguided"];
+pub(crate) const CASES: [&str; 6] =
+    ["image", "image_seeds", "depth", "depth_euler", "upscaler", "upscaler_unguided"];
 
 /// A `kind_*.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,7 +24,8 @@ pub(crate) struct KindCase {
     negative_prompt: String,
     steps: usize,
     guidance_scale: f64,
-    seed: u64,
+    seed: Option<u64>,
+    seeds: Option<Vec<u64>>,
     images_per_prompt: usize,
     strength: Option<f64>,
     noise_level: Option<usize>,
@@ -31,6 +33,7 @@ pub(crate) struct KindCase {
 
 /// The request of a case.
 pub(crate) enum Made {
+    Image(ImageToImage),
     Depth(DepthToImage),
     Upscale(Upscale),
 }
@@ -38,6 +41,7 @@ pub(crate) enum Made {
 impl<'a> From<&'a Made> for Request<'a> {
     fn from(made: &'a Made) -> Self {
         match made {
+            Made::Image(image) => image.into(),
             Made::Depth(depth) => depth.into(),
             Made::Upscale(upscale) => upscale.into(),
         }
@@ -66,20 +70,23 @@ impl KindCase {
             .steps(self.steps)
             .guidance_scale(self.guidance_scale)
             .images_per_prompt(self.images_per_prompt);
-        text.seeds = Seeds::Batch(self.seed);
+        text.seeds = match (self.seed, &self.seeds) {
+            (_, Some(seeds)) => Seeds::PerImage(seeds.clone()),
+            (seed, None) => Seeds::Batch(seed.unwrap()),
+        };
         let (shape, bytes) = self.tensors().u8("input.picture");
         let [height, width] = [shape[1], shape[2]].map(|side| side.try_into().unwrap());
         let picture = RgbImage::from_raw(width, height, bytes).unwrap();
-        match (self.strength, self.noise_level) {
-            (Some(strength), None) => {
-                let (shape, values) = self.tensors().f32("input.depth");
-                let depth = DepthMap::new(shape[2], shape[1], values).unwrap();
-                let image = ImageToImage::new(picture, text).strength(strength);
-                Made::Depth(DepthToImage::new(image, depth))
-            }
-            (None, Some(level)) => Made::Upscale(Upscale::new(picture, text).noise_level(level)),
-            other => panic!("{other:?}"),
+        if let Some(level) = self.noise_level {
+            return Made::Upscale(Upscale::new(picture, text).noise_level(level));
         }
+        let image = ImageToImage::new(picture, text).strength(self.strength.unwrap());
+        if self.model == "tiny-sd1" {
+            return Made::Image(image);
+        }
+        let (shape, values) = self.tensors().f32("input.depth");
+        let depth = DepthMap::new(shape[2], shape[1], values).unwrap();
+        Made::Depth(DepthToImage::new(image, depth))
     }
 }
 

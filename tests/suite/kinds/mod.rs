@@ -1,4 +1,4 @@
-//! SD 2.x with more than latents as input, against diffusers: the depth model and the upscaler.
+//! Runs that start from more than noise, against diffusers: pictures by SD 1.x, the depth model and the upscaler.
 
 mod case;
 #[cfg(feature = "ndarray")]
@@ -48,13 +48,13 @@ fn check_all<B: DiffusionBackend>(device: &<B as BackendTypes>::Device, latents:
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn depth_and_upscaler_are_those_of_diffusers() {
+fn pictures_depth_and_upscaler_are_those_of_diffusers() {
     check_all::<sd_core::backend::Cpu>(&Default::default(), 1e-4, 2);
 }
 
 #[cfg(feature = "wgpu")]
 #[test]
-fn wgpu_depth_and_upscaler_are_those_of_diffusers() {
+fn wgpu_pictures_depth_and_upscaler_are_those_of_diffusers() {
     match sd_core::backend::wgpu_available() {
         Ok(()) => check_all::<sd_core::backend::Wgpu>(&Default::default(), 1e-3, 3),
         Err(error) => crate::common::skip("wgpu", &error),
@@ -63,7 +63,7 @@ fn wgpu_depth_and_upscaler_are_those_of_diffusers() {
 
 #[cfg(feature = "cuda")]
 #[test]
-fn cuda_depth_and_upscaler_are_those_of_diffusers() {
+fn cuda_pictures_depth_and_upscaler_are_those_of_diffusers() {
     match sd_core::backend::cuda_available() {
         Ok(()) => check_all::<sd_core::backend::Cuda>(&Default::default(), 1e-2, 8),
         Err(error) => crate::common::skip("cuda", &error),

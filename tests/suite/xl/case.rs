@@ -62,9 +62,11 @@ impl<'a> From<&'a Made> for Request<'a> {
 }
 
 /// The runs of tiny-sdxl.
-pub(crate) const BASE: [&str; 11] = [
+pub(crate) const BASE: [&str; 13] = [
     "base",
     "base_end",
+    "base_end_dpmpp",
+    "base_end_pndm",
     "base_image",
     "clip_skip",
     "empty_negative",
@@ -76,9 +78,16 @@ pub(crate) const BASE: [&str; 11] = [
     "two_prompts",
 ];
 
-/// The runs of tiny-sdxl-refiner whose steps are those of diffusers.
-pub(crate) const REFINER: [&str; 5] =
-    ["refiner_ancestral", "refiner_latents", "refiner_picture", "refiner_seeds", "refiner_start"];
+/// The runs of tiny-sdxl-refiner.
+pub(crate) const REFINER: [&str; 7] = [
+    "refiner_ancestral",
+    "refiner_dpmpp",
+    "refiner_latents",
+    "refiner_picture",
+    "refiner_pndm",
+    "refiner_seeds",
+    "refiner_start",
+];
 
 impl XlCase {
     pub(crate) fn load(name: &str) -> Self {

@@ -1,4 +1,4 @@
-"""SD 2.x with more than latents as input: the depth model and the x4 upscaler, their directories and whole runs.
+"""Runs that start from more than noise: pictures by SD 1.x, SD 2's depth model and the x4 upscaler, with the last two's directories.
 
 `kind_NAME.json` is the request of a run, `.safetensors` what it starts from and its results.
 """
@@ -11,9 +11,11 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
+    EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionDepth2ImgPipeline,
+    StableDiffusionImg2ImgPipeline,
     StableDiffusionUpscalePipeline,
     UNet2DConditionModel,
 )
@@ -49,16 +51,20 @@ BASE = dict(
     strength=None,
     noise_level=None,
 )
+IMAGE = dict(model="tiny-sd1", images_per_prompt=2)
+SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, EulerDiscreteScheduler)}
 DEPTH = dict(model="tiny-sd2-depth", strength=0.8)
 UPSCALER = dict(model="tiny-upscaler", width=16, height=8, noise_level=20)
 
 CASES = {
+    "image": IMAGE | dict(strength=0.6, steps=7, negative_prompt="blurry"),
+    "image_seeds": IMAGE | dict(strength=0.5, seed=None, seeds=[3, 4], scheduler="EulerAncestralDiscreteScheduler"),
     "depth": DEPTH | dict(images_per_prompt=2),
     "depth_euler": DEPTH | dict(scheduler="EulerDiscreteScheduler", strength=0.5),
     "upscaler": UPSCALER | dict(images_per_prompt=2),
     "upscaler_unguided": UPSCALER | dict(noise_level=47, guidance_scale=1.0, scheduler="EulerDiscreteScheduler"),
 }
-WITH_IMAGE = ("depth", "upscaler")
+WITH_IMAGE = ("image", "depth", "upscaler")
 
 
 def save_parts(folder: Path, index: dict, **parts) -> None:
@@ -137,39 +143,45 @@ def write_repositories() -> None:
 
 def load(request: dict):
     """The pipeline of a request, with its scheduler."""
+    pipeline = load_plain() if request["model"] == "tiny-sd1" else load_kind(request)
+    pipeline.set_progress_bar_config(disable=True)
+    if request["scheduler"]:
+        pipeline.scheduler = SCHEDULERS[request["scheduler"]].from_config(pipeline.scheduler.config)
+    text_encoder = pipeline.text_encoder
+    object.__setattr__(text_encoder, "text_model", text_encoder)  # see pipelines.load
+    return pipeline
+
+
+def load_plain() -> StableDiffusionImg2ImgPipeline:
+    """SD 1.x."""
+    return StableDiffusionImg2ImgPipeline.from_pretrained(FIXTURES / "tiny-sd1", local_files_only=True)
+
+
+def load_kind(request: dict):
+    """The depth model or the upscaler."""
     folder, local = FIXTURES / request["model"], dict(local_files_only=True)
     depth = request["model"] == "tiny-sd2-depth"
     kind = PNDMScheduler if depth else DDIMScheduler
-    scheduler = kind.from_pretrained(folder / "scheduler", **local)
-    if request["scheduler"]:
-        scheduler = EulerDiscreteScheduler.from_config(scheduler.config)
-    text_encoder = CLIPTextModel.from_pretrained(TEXT / "text_encoder", **local)
-    object.__setattr__(text_encoder, "text_model", text_encoder)  # see pipelines.load
     parts = dict(
-        text_encoder=text_encoder,
+        text_encoder=CLIPTextModel.from_pretrained(TEXT / "text_encoder", **local),
         tokenizer=CLIPTokenizer.from_pretrained(TEXT / "tokenizer", **local),
         unet=UNet2DConditionModel.from_pretrained(folder / "unet", **local),
         vae=AutoencoderKL.from_pretrained((TEXT if depth else folder) / "vae", **local),
-        scheduler=scheduler,
+        scheduler=kind.from_pretrained(folder / "scheduler", **local),
     )
     if depth:
-        pipeline = StableDiffusionDepth2ImgPipeline(**parts, depth_estimator=None, feature_extractor=None)
-    else:
-        low_res = DDPMScheduler.from_pretrained(folder / "low_res_scheduler", **local)
-        pipeline = StableDiffusionUpscalePipeline(**parts, low_res_scheduler=low_res, max_noise_level=48)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+        return StableDiffusionDepth2ImgPipeline(**parts, depth_estimator=None, feature_extractor=None)
+    low_res = DDPMScheduler.from_pretrained(folder / "low_res_scheduler", **local)
+    return StableDiffusionUpscalePipeline(**parts, low_res_scheduler=low_res, max_noise_level=48)
 
 
 def execute(name: str, request: dict, pipeline) -> dict[str, torch.Tensor]:
     """One run with everything worth comparing."""
     tensors = {"input.picture": picture(name, request)}
-    more = {}
-    if request["strength"] is not None:
+    more = {key: request[key] for key in ("strength", "noise_level") if request[key] is not None}
+    if request["model"] == "tiny-sd2-depth":
         tensors["input.depth"] = 3 + 2 * randn(f"{name}/depth", 1, 20, 36)
-        more = dict(depth_map=tensors["input.depth"], strength=request["strength"])
-    if request["noise_level"] is not None:
-        more = dict(noise_level=request["noise_level"])
+        more |= dict(depth_map=tensors["input.depth"])
     latents = []
 
     def keep(_pipeline, _index, _timestep, values):
