@@ -12,7 +12,7 @@ import versions
 # In this order: later parts read what earlier ones wrote.
 PARTS = [
     *("repositories", "layers", "texts", "vaes", "unets", "tokens", "pipelines", "schedulers", "noise", "training"),
-    *("torch_files", "gguf_files", "single_files", "demo"),
+    *("torch_files", "gguf_files", "single_files", "xl_repositories", "xl", "kinds", "demo"),
 ]
 
 

@@ -41,6 +41,7 @@ NOTES = {
     "`added_cond_kwargs`; `class_labels`, `timestep_cond` as in diffusers' forward.",
     "vae": "The VAE of tiny-sd1, both ways. `moments` is mean and log variance (clamped nowhere here), `sample` = mean + "
     "std x `input.noise`. No scaling factor is applied anywhere. `odd/`: a size that 8 does not divide.",
+    "vae_tiled": "The VAE of tiny-sd1 decoding by tiles of 64 pixels (diffusers' `enable_tiling`).",
     "vaes": "Small autoencoders. `sd3`: 16 latent channels, no quant convolutions. `legacy-attention`: the same weights "
     "under the old attention names; its reference values are those of `vaes/sd3`. `no-mid-attention`: one level, none.",
     "text_": "The text encoder of the tiny repository on the JSON file's prompts (ids padded to 77). `hidden_states.0` is "
@@ -54,6 +55,19 @@ NOTES = {
     "`noise`: unit-variance draw (before `init_noise_sigma`), `latents` the same given by the caller; `step_noise.N`: "
     "draw N of the sampler; `prompt_embeds`, `negative_prompt_embeds`: one row for each image; `latents.N`: after "
     "evaluation N; `latents`: the final ones; `image_u8` `[batch, height, width, 3]` as in a PNG, `image` unrounded.",
+    "tiny-sdxl": "Repository like SDXL base: two tokenizers and text encoders, `text_time`, the scale of SDXL's VAE; keys of other classes "
+    "in the scheduler's file.",
+    "tiny-sdxl-lcm": "A U-Net for the other parts of tiny-sdxl, with the guidance scale as an input (`time_cond_proj_dim`).",
+    "tiny-sdxl-refiner": "Index, scheduler and U-Net like SDXL's refiner: the second encoder only, an aesthetic score. The other parts are "
+    "those of tiny-sdxl.",
+    "xl_": "Run of an SDXL repository; sizes in the JSON file are height before width, as diffusers has them. `picture`, `source`: bytes or "
+    "latents that the run starts from; `prompt_embeds`, `pooled_prompt_embeds` and their negatives: one row for each image; `latents`: the "
+    "final ones; `image_u8` `[batch, height, width, 3]`.",
+    "tiny-sd2-depth": "Index, scheduler and U-Net (5 channels) like SD 2's depth model. The other parts are those of tiny-sd2.",
+    "tiny-upscaler": "Like the x4 upscaler: a U-Net of 7 channels with noise levels, a VAE of factor 4, a second scheduler for the noise of the "
+    "picture. Text encoder and tokenizer are those of tiny-sd2.",
+    "kind_": "Run of tiny-sd1 from a picture, of tiny-sd2-depth or of tiny-upscaler. `picture`: bytes `[1, height, width, 3]`; `depth`: `[1, height, width]`, any size; "
+    "`latents`: the final ones; `image_u8` `[batch, height, width, 3]`.",
     "clip-tokenizer": "CLIP's own vocabulary (49408 tokens), in the form of the hub's repositories; from OpenAI's "
     "`bpe_simple_vocab_16e6` (MIT licence).",
     "schedulers": "Trajectories of single samplers over a model that is a formula (`offset` in `model.safetensors`), of "

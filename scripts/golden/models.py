@@ -61,10 +61,9 @@ def build_vae(seed: str, decoder_scale: float = 0.5, **config) -> AutoencoderKL:
     return randomise(AutoencoderKL(**config), seed, scales)
 
 
-def tiny_vae(seed: str) -> AutoencoderKL:
+def tiny_vae(seed: str, **changes) -> AutoencoderKL:
     """The VAE of SD 1.x and 2.x: four levels, so that one latent is 8 by 8 pixels."""
-    return build_vae(
-        seed,
+    config = dict(
         block_out_channels=(4, 4, 4, 4),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -73,6 +72,7 @@ def tiny_vae(seed: str) -> AutoencoderKL:
         norm_num_groups=2,
         sample_size=64,
     )
+    return build_vae(seed, **(config | changes))
 
 
 def text_config(vocabulary: dict[str, int], **changes) -> CLIPTextConfig:

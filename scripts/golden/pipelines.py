@@ -89,6 +89,7 @@ CASES = {
         scheduler_changes=dict(timestep_spacing="trailing", rescale_betas_zero_snr=True),
         guidance_rescale=0.7,
     ),
+    "sd2_base": SD2 | dict(scheduler="DDIMScheduler", scheduler_changes=dict(prediction_type="epsilon")),
     "sd2_dpmpp_2m": SD2 | dict(scheduler="DPMSolverMultistepScheduler"),
 }
 # Images and embeddings are large: kept where they say something new.

@@ -68,6 +68,16 @@ def write_repository_vae() -> None:
     save_json("vae.json", {"model": "tiny-sd1/vae", **report})
 
 
+def write_tiled() -> None:
+    """`vae_tiled.safetensors`: latents larger than a tile, decoded by tiles, by tiny-sd1's VAE with small ones."""
+    vae = AutoencoderKL.from_pretrained(FIXTURES / "tiny-sd1" / "vae", local_files_only=True, sample_size=64).eval()
+    vae.enable_tiling()
+    latents = 4 * randn("vae/tiled", 1, 4, 9, 13)
+    image = vae.decode(latents).sample
+    check_sane("vae/tiled", image, low=0.2)
+    save_tensors("vae_tiled.safetensors", {"input.latents": latents, "output.decoded": image})
+
+
 def write_sd3() -> None:
     """`vaes/sd3`: 16 latent channels, no quant convolutions, a shift."""
     config = dict(
@@ -127,6 +137,7 @@ def write_legacy() -> None:
 def write() -> None:
     """Everything of this module."""
     write_repository_vae()
+    write_tiled()
     write_sd3()
     write_no_mid_attention()
     write_legacy()

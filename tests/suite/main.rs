@@ -6,5 +6,7 @@ mod common;
 mod demo;
 #[cfg(feature = "ndarray")]
 mod face;
+mod kinds;
 mod pipelines;
 mod threads;
+mod xl;

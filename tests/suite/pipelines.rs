@@ -118,6 +118,7 @@ mod cpu {
     use sd_core::backend::Cpu;
 
     use super::*;
+    use crate::common::copy;
 
     /// diffusers takes the times of the motion from f32 logarithms of sigmas and back, here they are f64; and a Brownian path
     /// moves by the root of the time: a millionth of it is a thousandth of the noise. Other noise would be off by more than 1.
@@ -173,18 +174,6 @@ mod cpu {
         let error = relative_l2(latents.values(), &case.tensors().f32("output.latents").1);
         // Weights rounded to f16 make a similar picture, not the same one.
         assert!(error > 1e-5 && error < 0.2, "{error:.2e}");
-    }
-
-    fn copy(from: &std::path::Path, to: &std::path::Path) {
-        std::fs::create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let path = entry.unwrap().path();
-            let target = to.join(path.file_name().unwrap());
-            match path.is_dir() {
-                true => copy(&path, &target),
-                false => drop(std::fs::copy(&path, &target).unwrap()),
-            }
-        }
     }
 }
 

@@ -15,10 +15,11 @@ fn check<B: DiffusionBackend>(device: <B as BackendTypes>::Device) {
         .collect();
     let alone: Vec<_> =
         requests.iter().map(|request| pipeline.generate(request).unwrap()).collect();
+    let shared = &pipeline;
     let together: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = requests
             .iter()
-            .map(|request| scope.spawn(|| pipeline.generate(request).unwrap()))
+            .map(|request| scope.spawn(move || shared.generate(request).unwrap()))
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });

@@ -7,8 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sd_core::{
-    DiffusionBackend, Latents, LoadOptions, Pipeline, Precision, TextToImage, check_writable,
-    parameters, save_png,
+    DiffusionBackend, Latents, LoadOptions, Pipeline, Precision, Request, Run, TextToImage,
+    check_writable, inspect, parameters, save_png,
 };
 
 use crate::{
@@ -37,35 +37,96 @@ impl Job for Generate<'_> {
         let request = request(arguments)?;
         request.validate()?;
 
+        if let Some(refiner) = &arguments.xl.refiner {
+            // It is loaded only when the model has done its part, lest both fill the memory.
+            check_model::<B>(refiner)?;
+        }
+
         let mut options = LoadOptions::<B>::default().device(device).dtypes(dtype);
         options.variant = arguments.variant.clone();
         let mut watch = Stopwatch::start();
         let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
         watch.lap("loaded");
         let request = with_size(request, arguments, pipeline.default_size());
+        let mut run = steps(&pipeline, (&request).into(), &mut watch)?;
+        let output = Output { paths: &outputs, latents: arguments.save_latents.as_deref() };
+        let Some(refiner) = &arguments.xl.refiner else {
+            return output.write(run, &pipeline, (&request).into(), &mut watch);
+        };
 
-        let mut run = pipeline.run(&request)?;
-        watch.lap("encoded");
-        let progress = progress_bar(run.len() as u64);
-        for step in run.by_ref() {
-            let step = step?;
-            progress.inc(1);
-            if step.index == 0 {
-                // The first step prepares weights, and compiles kernels on a GPU.
-                watch.lap("first step");
-            }
+        let request = arguments.xl.refinement(&request, run.finish_latents()?);
+        drop((run, pipeline));
+        let pipeline = Pipeline::<B>::from_pretrained(refiner, &options)?;
+        watch.lap("loaded the refiner");
+        let run = steps(&pipeline, (&request).into(), &mut watch)?;
+        output.write(run, &pipeline, (&request).into(), &mut watch)
+    }
+}
+
+/// Checks a model that is loaded later, by its configurations and headers.
+fn check_model<B: DiffusionBackend>(directory: &Path) -> Result<(), CliError> {
+    let report = inspect::<B>(directory)?;
+    let path = directory.display();
+    if !report.supported {
+        return Err(CliError::new(format!(
+            "{path}: unsupported pipeline class `{}`",
+            report.class
+        )));
+    }
+    match report.missing.as_slice() {
+        [] => Ok(()),
+        missing => Err(CliError::new(format!("{path}: missing {}", missing.join(", ")))),
+    }
+}
+
+/// Starts a run and makes its steps, which the progress bar shows.
+fn steps<B: DiffusionBackend>(
+    pipeline: &Pipeline<B>,
+    request: Request<'_>,
+    watch: &mut Stopwatch,
+) -> Result<Run<B>, CliError> {
+    let mut run = pipeline.run(request)?;
+    watch.lap("encoded");
+    let count = run.len();
+    let progress = progress_bar(count as u64);
+    for step in run.by_ref() {
+        let step = step?;
+        progress.inc(1);
+        if step.index == 0 {
+            // The first step prepares weights, and compiles kernels on a GPU.
+            watch.lap("first step");
         }
-        progress.finish();
-        if request.steps > 1 {
-            watch.lap("other steps");
-        }
-        if let Some(path) = &arguments.save_latents {
+    }
+    progress.finish();
+    if count > 1 {
+        watch.lap("other steps");
+    }
+    Ok(run)
+}
+
+/// Where the results go.
+struct Output<'a> {
+    /// One file for each image.
+    paths: &'a [PathBuf],
+    latents: Option<&'a Path>,
+}
+
+impl Output<'_> {
+    /// Decodes the images of a run whose steps are made, and writes everything.
+    fn write<B: DiffusionBackend>(
+        &self,
+        mut run: Run<B>,
+        pipeline: &Pipeline<B>,
+        request: Request<'_>,
+        watch: &mut Stopwatch,
+    ) -> Result<(), CliError> {
+        if let Some(path) = self.latents {
             run.finish_latents()?.save(path)?;
         }
         let images = run.finish()?;
         watch.lap("decoded");
-        for (index, (image, path)) in images.iter().zip(&outputs).enumerate() {
-            save_png(image, &parameters(&pipeline, &request, index), path)?;
+        for (index, (image, path)) in images.iter().zip(self.paths).enumerate() {
+            save_png(image, &parameters(pipeline, request, index), path)?;
             eprintln!("{}", path.display());
         }
         Ok(())
@@ -89,7 +150,7 @@ impl Stopwatch {
 
 fn request(arguments: &Txt2img) -> Result<TextToImage, CliError> {
     let mut request = TextToImage::new(&arguments.prompt)
-        .negative_prompt(&arguments.negative_prompt)
+        .negative_prompts(arguments.negative_prompt.iter().cloned().collect())
         .steps(arguments.steps)
         .guidance_scale(arguments.guidance_scale)
         .guidance_rescale(arguments.guidance_rescale)
@@ -102,7 +163,7 @@ fn request(arguments: &Txt2img) -> Result<TextToImage, CliError> {
     if let Some(path) = &arguments.init_latents {
         request.latents = Some(Latents::load(path)?);
     }
-    Ok(request)
+    Ok(arguments.xl.apply(request))
 }
 
 /// A side that is not given is the model's.

@@ -1,9 +1,9 @@
 //! The parts of a pipeline, as object-safe traits. Any of them can be one's own.
 
 use burn::tensor::{Tensor, backend::Backend};
-use sd_nn::checkpoint::Parameters;
+use sd_nn::checkpoint::{ParameterError, ParameterView, Parameters};
 
-use crate::{Conditioning, Error, guidance::GuidanceContext, run::StepState};
+use crate::{Conditioning, Error, PipelineParameterMap, guidance::GuidanceContext, run::StepState};
 
 /// What a prompt is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,8 @@ pub enum PromptRole {
 pub struct TextInput<'a> {
     /// One for each row of the conditioning.
     pub prompts: &'a [String],
+    /// As many for the second of two encoders; `None` when it reads the same.
+    pub prompts_2: Option<&'a [String]>,
     /// What they are for.
     pub role: PromptRole,
     /// Layers to skip at the end of the encoder, as diffusers counts them: 1 is the second-last.
@@ -30,7 +32,7 @@ pub struct TextInput<'a> {
 impl<'a> TextInput<'a> {
     /// Prompts without anything else asked for.
     pub fn new(prompts: &'a [String], role: PromptRole) -> Self {
-        Self { prompts, role, clip_skip: None }
+        Self { prompts, prompts_2: None, role, clip_skip: None }
     }
 }
 
@@ -39,6 +41,32 @@ pub trait TextEncoder<B: Backend>: Parameters<B> {
     /// Width of the token features, if it is known beforehand.
     fn width(&self) -> Option<usize> {
         None
+    }
+
+    /// Width of the pooled vectors, if it is known beforehand.
+    fn pooled_width(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many prompts of its own each picture may have: as many as it has encoders that read them.
+    fn prompts_per_picture(&self) -> usize {
+        1
+    }
+
+    /// Visits every parameter, with the name of its encoder in `model_index.json`: several encoders have the same paths.
+    fn visit_components(&self, visit: &mut dyn FnMut(&str, ParameterView<'_, B>)) {
+        self.visit_parameters(&mut |view| visit("text_encoder", view));
+    }
+
+    /// Replaces every parameter, given the name of its encoder, its path and its value.
+    ///
+    /// # Errors
+    /// As [`Parameters::map_parameters`].
+    fn map_components(
+        &mut self,
+        map: &mut PipelineParameterMap<'_, B>,
+    ) -> Result<(), ParameterError> {
+        self.map_parameters(&mut |path, value| map("text_encoder", path, value))
     }
 
     /// Encodes prompts.
@@ -79,6 +107,8 @@ pub struct DenoiserInput<B: Backend> {
     pub branches: Vec<PromptRole>,
     /// Channels that follow those of the sample (mask and masked image of inpainting models).
     pub extra_channels: Option<Tensor<B, 4>>,
+    /// Entries of the model's table of classes, one for each row (the noise level of an upscaler).
+    pub class_labels: Option<Vec<usize>>,
     /// ControlNet's additions.
     pub residuals: Option<Residuals<B>>,
     /// The request's guidance scale, for denoisers that [embed](Denoiser::embeds_guidance) it.
@@ -94,10 +124,21 @@ impl<B: Backend> DenoiserInput<B> {
             conditioning,
             branches: vec![PromptRole::Positive],
             extra_channels: None,
+            class_labels: None,
             residuals: None,
             guidance_scale: 1.0,
         }
     }
+}
+
+/// What a denoiser reads beside the timestep and the token features: pooled text and numbers about the picture, as one
+/// vector (SDXL's `text_time`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddedInput {
+    /// Features of each number.
+    pub features: usize,
+    /// Width of the pooled text and all features together.
+    pub width: usize,
 }
 
 /// Predicts noise, velocity or clean latents, as its scheduler's configuration says.
@@ -105,11 +146,21 @@ pub trait Denoiser<B: Backend>: Parameters<B> {
     /// Channels of the latents.
     fn latent_channels(&self) -> usize;
 
+    /// Channels that it reads behind those of the latents: mask and masked image, depth, or a picture to upscale.
+    fn extra_channels(&self) -> usize {
+        0
+    }
+
     /// Height and width of the latents that the model was trained on.
     fn sample_size(&self) -> [usize; 2];
 
     /// Width of the token features it wants, if it cares.
     fn context_width(&self) -> Option<usize> {
+        None
+    }
+
+    /// The pooled text and the numbers about the picture that it needs, if it needs any.
+    fn added_input(&self) -> Option<AddedInput> {
         None
     }
 

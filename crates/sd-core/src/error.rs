@@ -77,6 +77,11 @@ pub enum Error {
         /// Which one of the batch, from 0.
         image: usize,
     },
+    /// Latents of a run that overflowed before they were decoded.
+    #[error(
+        "the latents have values that are not finite; if the denoiser's precision was too low, f32 may help"
+    )]
+    LatentsNotFinite,
     /// An autoencoder that makes no RGB pictures.
     #[error("the vae makes pictures of {found} channels, expected 3")]
     ImageChannels {
@@ -170,6 +175,9 @@ pub enum ModelError {
         /// What is supported.
         supported: Vec<&'static str>,
     },
+    /// A text encoder without the projection that SDXL's pooled vectors go through.
+    #[error("{}: config.json names no CLIPTextModelWithProjection, whose pooled vectors SDXL reads", .0.display())]
+    NoProjection(PathBuf),
     /// A part was not given to the builder.
     #[error("a pipeline needs a {0}, and none was given to its builder")]
     NotGiven(&'static str),

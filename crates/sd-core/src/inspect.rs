@@ -14,9 +14,6 @@ use crate::{
     model_index::{Entry, ModelIndex, PIPELINE_CLASSES},
 };
 
-/// Components without which there is no picture.
-const NEEDED: [&str; 5] = ["scheduler", "text_encoder", "tokenizer", "unet", "vae"];
-
 /// What a model directory holds.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -69,7 +66,8 @@ pub fn inspect<B: DiffusionBackend>(directory: impl AsRef<Path>) -> Result<Model
         let found = components.iter().find(|component| component.name == name);
         found.is_some_and(|component| component.class.is_some() && component.problem.is_none())
     };
-    let missing = NEEDED.into_iter().filter(|name| !usable(name)).map(str::to_owned).collect();
+    let missing =
+        index.needed().into_iter().filter(|name| !usable(name)).map(str::to_owned).collect();
     Ok(ModelReport {
         class: index.class().to_owned(),
         supported: PIPELINE_CLASSES.contains(&index.class()),

@@ -54,9 +54,12 @@ pub use latents::{Latents, LatentsError};
 pub use metadata::parameters;
 pub use output::{check_writable, write_atomically};
 pub use picture::{save_png, to_images};
-pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineParameterMap};
+pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineConfig, PipelineParameterMap};
 pub use preview::preview;
-pub use request::{Bounds, RequestError, Seeds, TextToImage};
+pub use request::{
+    Bounds, DepthMap, DepthMapError, DepthToImage, ImageToImage, Request, RequestError, Seeds,
+    SizeConditions, Source, TextToImage, Upscale,
+};
 pub use run::{Run, Step, StepState};
 pub use sd_kernels::{DiffusionBackend, Recycler};
 pub use sd_nn::{DTypePolicy, Precision};

@@ -8,8 +8,23 @@ use serde_json::Value;
 use crate::{Error, ModelError};
 
 /// Classes of pipelines whose components this crate runs.
-pub(crate) const PIPELINE_CLASSES: [&str; 2] =
-    ["StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"];
+pub(crate) const PIPELINE_CLASSES: [&str; 6] = [
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionDepth2ImgPipeline",
+    UPSCALER,
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+];
+
+/// The class of the pipelines that make pictures larger.
+const UPSCALER: &str = "StableDiffusionUpscalePipeline";
+
+/// The classes that correct outdated configurations of schedulers.
+const CORRECTING: [&str; 2] = ["StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline"];
+
+/// What the classes of SDXL's pipelines begin with.
+const XL: &str = "StableDiffusionXL";
 
 /// A model directory with its index read.
 #[derive(Debug)]
@@ -53,6 +68,44 @@ impl ModelIndex {
         self.file.class_name().unwrap_or("(none)")
     }
 
+    /// Whether this is a pipeline of SDXL.
+    pub(crate) fn is_xl(&self) -> bool {
+        self.class().starts_with(XL)
+    }
+
+    /// Whether this is a pipeline that makes pictures larger.
+    pub(crate) fn is_upscaler(&self) -> bool {
+        self.class() == UPSCALER
+    }
+
+    /// Whether this pipeline corrects outdated configurations of its scheduler.
+    pub(crate) fn corrects_schedulers(&self) -> bool {
+        CORRECTING.contains(&self.class())
+    }
+
+    /// Whether it has a component, as opposed to saying nothing of it or that there is none.
+    pub(crate) fn has(&self, component: &str) -> bool {
+        !matches!(self.file.get(component).map(entry), None | Some(Some(Entry::Absent)))
+    }
+
+    /// An option, with the default of its class.
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool, Error> {
+        match self.file.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(self.file.invalid(key, "expected true or false").into()),
+        }
+    }
+
+    /// A number, with the default of its class.
+    pub(crate) fn number(&self, key: &str, default: usize) -> Result<usize, Error> {
+        let number = match self.file.get(key) {
+            None | Some(Value::Null) => return Ok(default),
+            Some(value) => value.as_u64().and_then(|number| usize::try_from(number).ok()),
+        };
+        number.ok_or_else(|| self.file.invalid(key, "expected a number of at least 0").into())
+    }
+
     /// Refuses classes that are not supported.
     pub(crate) fn check_class(&self) -> Result<(), Error> {
         if PIPELINE_CLASSES.contains(&self.class()) {
@@ -70,6 +123,23 @@ impl ModelIndex {
     pub(crate) fn components(&self) -> Vec<(&str, Entry)> {
         let entries = self.file.values().iter().filter(|(key, _)| !key.starts_with('_'));
         entries.filter_map(|(key, value)| Some((key.as_str(), entry(value)?))).collect()
+    }
+
+    /// Components without which there is no picture.
+    pub(crate) fn needed(&self) -> Vec<&'static str> {
+        let first = ["text_encoder", "tokenizer"];
+        let second = ["text_encoder_2", "tokenizer_2"];
+        let text = match (self.is_xl(), self.has("text_encoder"), self.has("text_encoder_2")) {
+            (false, ..) | (true, true, false) => first.to_vec(),
+            (true, true, true) => [first, second].concat(),
+            (true, false, _) => second.to_vec(),
+        };
+        let mut needed = [&["scheduler", "unet", "vae"][..], &text].concat();
+        if self.is_upscaler() {
+            needed.push("low_res_scheduler");
+        }
+        needed.sort_unstable();
+        needed
     }
 
     /// The directory of a component that the pipeline cannot do without.
@@ -138,6 +208,11 @@ mod tests {
         assert!(error("tokenizer", &[]).contains("has no tokenizer"));
         assert!(error("scheduler", &[]).contains("expected [\"library\", \"class\"]"));
         assert_eq!(index.components().len(), 3);
+        assert!(index.has("unet") && index.has("scheduler"), "a broken entry is not an absent one");
+        assert!(!index.has("vae") && !index.has("tokenizer") && !index.is_xl());
+        assert_eq!(index.needed(), ["scheduler", "text_encoder", "tokenizer", "unet", "vae"]);
+        assert!(index.flag("flag", false).unwrap() && index.flag("other", true).unwrap());
+        assert!(index.flag("scheduler", true).unwrap_err().to_string().contains("true or false"));
     }
 
     #[test]
@@ -146,6 +221,12 @@ mod tests {
         assert!(missing.contains("no such directory"), "{missing}");
         let (_keep, broken) = index("{");
         assert!(broken.unwrap_err().to_string().contains("line 1"));
+        let (_keep, refiner) = index(
+            r#"{"_class_name": "StableDiffusionXLImg2ImgPipeline", "text_encoder": [null, null],
+            "text_encoder_2": ["a", "b"]}"#,
+        );
+        let needed = refiner.unwrap().needed();
+        assert_eq!(needed, ["scheduler", "text_encoder_2", "tokenizer_2", "unet", "vae"]);
         let (_keep, other) = index(r#"{"_class_name": "FluxPipeline"}"#);
         let error = other.unwrap().check_class().unwrap_err().to_string();
         assert!(error.contains("`FluxPipeline`") && error.contains("StableDiffusionPipeline"));

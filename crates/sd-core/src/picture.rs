@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 use image::RgbImage;
 
 use crate::{Error, output::write_atomically};
@@ -34,6 +34,15 @@ pub fn to_images<B: Backend>(decoded: Tensor<B, 4>) -> Result<Vec<RgbImage>, Err
     Ok(images.collect())
 }
 
+/// An image as models take it: `[1, 3, height, width]`, -1 to 1, in f32.
+pub(crate) fn from_image<B: Backend>(image: &RgbImage, device: &B::Device) -> Tensor<B, 4> {
+    let bytes = image.as_raw();
+    let planes = (0..3).flat_map(|colour| bytes.iter().skip(colour).step_by(3));
+    let values: Vec<f32> = planes.map(|byte| 2.0 * (f32::from(*byte) / 255.0) - 1.0).collect();
+    let shape = [1, 3, image.height() as usize, image.width() as usize];
+    Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
+}
+
 /// -1 to 1 → 0 to 255, halves to even, as diffusers rounds.
 pub(crate) fn to_byte(value: f32) -> u8 {
     ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
@@ -63,8 +72,6 @@ pub fn save_png(image: &RgbImage, parameters: &str, path: &Path) -> Result<(), E
 mod tests {
     use std::fs;
 
-    use burn::tensor::TensorData;
-
     use super::*;
 
     #[cfg(feature = "ndarray")]
@@ -79,6 +86,15 @@ mod tests {
         assert_eq!(images(3, 1.0).unwrap()[1].get_pixel(1, 1).0, [128, 128, 255]);
         assert!(matches!(images(4, 0.0), Err(Error::ImageChannels { found: 4 })));
         assert!(matches!(images(3, f32::NAN), Err(Error::NotFinite { image: 1 })));
+    }
+
+    #[cfg(feature = "ndarray")]
+    #[test]
+    fn images_come_back() {
+        let image = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, 100 + y as u8, 255]));
+        let tensor = from_image::<crate::backend::Cpu>(&image, &Default::default());
+        assert_eq!(tensor.dims(), [1, 3, 2, 3]);
+        assert_eq!(to_images(tensor).unwrap(), [image]);
     }
 
     #[test]

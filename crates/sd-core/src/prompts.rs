@@ -3,40 +3,78 @@
 use std::sync::Arc;
 
 use burn::tensor::backend::Backend;
+use sd_kernels::DiffusionBackend;
 
 use crate::{
-    Conditioning, Error, TextToImage,
+    Conditioning, Error, RequestError, TextToImage,
     component::{PromptRole, TextEncoder, TextInput},
+    pipeline::Parts,
+    request::TimeIds,
 };
+
+/// The prompts of one role.
+struct Texts {
+    prompts: Vec<String>,
+    prompts_2: Option<Vec<String>>,
+}
 
 /// The prompts of a run, each encoded when a branch of the guidance first asks for it, and the last batch that was made of
 /// them.
 pub(crate) struct Prompts<B: Backend> {
     encoder: Arc<dyn TextEncoder<B>>,
-    positive: Vec<String>,
-    negative: Vec<String>,
+    positive: Texts,
+    /// `None` for zeros.
+    negative: Option<Texts>,
     clip_skip: Option<usize>,
     images_per_prompt: usize,
+    time_ids: Option<TimeIds>,
     encoded: Vec<(PromptRole, Conditioning<B>)>,
     batched: Option<(Vec<PromptRole>, Conditioning<B>)>,
 }
 
-impl<B: Backend> Prompts<B> {
-    pub(crate) fn new(encoder: Arc<dyn TextEncoder<B>>, request: &TextToImage) -> Self {
-        let negative = match request.negative_prompts.as_slice() {
-            [] => vec![String::new(); request.prompts.len()],
-            [one] => vec![one.clone(); request.prompts.len()],
-            several => several.to_vec(),
+impl<B: DiffusionBackend> Prompts<B> {
+    /// The prompts of a request, with numbers about the picture.
+    ///
+    /// # Errors
+    /// When the request has prompts for a second encoder, and the model has none.
+    pub(crate) fn new(
+        parts: &Parts<B>,
+        request: &TextToImage,
+        time_ids: Option<TimeIds>,
+    ) -> Result<Self, RequestError> {
+        if parts.text_encoder.prompts_per_picture() < 2 {
+            let reason = "it has one text encoder";
+            for (name, prompts) in [
+                ("prompt_2", &request.prompts_2),
+                ("negative_prompt_2", &request.negative_prompts_2),
+            ] {
+                if !prompts.is_empty() {
+                    return Err(RequestError::NotForModel { name, reason });
+                }
+            }
+        }
+        let count = request.prompts.len();
+        let zeros = parts.config.force_zeros_for_empty_prompt
+            && request.negative_prompts.is_empty()
+            && request.negative_prompts_2.is_empty();
+        let negative = || Texts {
+            prompts: for_each(&request.negative_prompts, count)
+                .unwrap_or_else(|| vec![String::new(); count]),
+            prompts_2: for_each(&request.negative_prompts_2, count),
         };
-        Self {
-            encoder,
-            positive: request.prompts.clone(),
-            negative,
+        Ok(Self {
+            encoder: parts.text_encoder.clone(),
+            positive: Texts {
+                prompts: request.prompts.clone(),
+                prompts_2: for_each(&request.prompts_2, count),
+            },
+            negative: (!zeros).then(negative),
             clip_skip: request.clip_skip,
             images_per_prompt: request.images_per_prompt,
+            time_ids,
             encoded: Vec::new(),
             batched: None,
-        }
+        })
     }
 
     /// The conditionings of some branches, one after the other.
@@ -59,15 +97,38 @@ impl<B: Backend> Prompts<B> {
         if let Some((_, conditioning)) = self.encoded.iter().find(|(known, _)| *known == role) {
             return Ok(conditioning.clone());
         }
-        // As in diffusers, clip skip is for the prompts only.
-        let (prompts, clip_skip) = match role {
-            PromptRole::Positive => (&self.positive, self.clip_skip),
-            PromptRole::Negative => (&self.negative, None),
+        let conditioning = match (role, &self.negative) {
+            (PromptRole::Positive, _) => self.encode(&self.positive, role)?,
+            (PromptRole::Negative, Some(texts)) => self.encode(texts, role)?,
+            (PromptRole::Negative, None) => self.of(PromptRole::Positive)?.zeros_like(),
         };
-        let mut input = TextInput::new(prompts, role);
-        input.clip_skip = clip_skip;
-        let conditioning = self.encoder.encode(&input)?.repeat_each(self.images_per_prompt);
+        let time_ids = self.time_ids.as_ref().map(|ids| match role {
+            PromptRole::Positive => ids.positive.clone(),
+            PromptRole::Negative => ids.negative.clone(),
+        });
+        let conditioning = match time_ids {
+            Some(time_ids) => conditioning.with_time_ids(time_ids),
+            None => conditioning,
+        };
         self.encoded.push((role, conditioning.clone()));
         Ok(conditioning)
+    }
+
+    /// One row for each picture.
+    fn encode(&self, texts: &Texts, role: PromptRole) -> Result<Conditioning<B>, Error> {
+        let mut input = TextInput::new(&texts.prompts, role);
+        input.prompts_2 = texts.prompts_2.as_deref();
+        // As in diffusers, clip skip is for the prompts only.
+        input.clip_skip = self.clip_skip.filter(|_| role == PromptRole::Positive);
+        Ok(self.encoder.encode(&input)?.repeat_each(self.images_per_prompt))
+    }
+}
+
+/// As many prompts as asked for, of none, one or as many.
+fn for_each(prompts: &[String], count: usize) -> Option<Vec<String>> {
+    match prompts {
+        [] => None,
+        [one] => Some(vec![one.clone(); count]),
+        several => Some(several.to_vec()),
     }
 }

@@ -66,6 +66,8 @@ pub struct StepState<'a, B: Backend> {
 pub struct Run<B: DiffusionBackend> {
     pub(crate) parts: Parts<B>,
     pub(crate) sampler: sd_schedulers::Run<B>,
+    /// Steps to make, which may be fewer than the sampler's.
+    pub(crate) steps: usize,
     /// Whether the sampler has a use for the prediction under the negative prompt alone.
     pub(crate) wants_unguided: bool,
     pub(crate) noise: Box<dyn NoiseGenerator>,
@@ -94,6 +96,9 @@ impl<B: DiffusionBackend> Run<B> {
     }
 
     fn step(&mut self) -> Result<Option<Step<B>>, Error> {
+        if self.sampler.index() >= self.steps {
+            return Ok(None);
+        }
         while let Some(evaluation) = self.sampler.evaluation() {
             let context = self.context(evaluation.timestep);
             let Prediction { mut guided, unguided } = self.predict(evaluation, &context)?;
@@ -154,7 +159,7 @@ impl<B: DiffusionBackend> Run<B> {
     fn context(&self, timestep: f64) -> GuidanceContext {
         GuidanceContext {
             index: self.sampler.index(),
-            total: self.sampler.steps(),
+            total: self.steps,
             timestep,
             guidance_scale: match self.parts.denoiser.embeds_guidance() {
                 true => 1.0,
@@ -188,7 +193,8 @@ impl<B: DiffusionBackend> Run<B> {
     /// Makes what steps are left and decodes the images, one at a time.
     ///
     /// # Errors
-    /// As [`finish_latents`](Self::finish_latents); [`Error::NotFinite`] instead of a black picture.
+    /// As [`finish_latents`](Self::finish_latents); [`Error::NotFinite`] or [`Error::LatentsNotFinite`] instead of a black
+    /// picture.
     pub fn finish(mut self) -> Result<Vec<RgbImage>, Error> {
         self.make_steps()?;
         let latents = self.sampler.latents().clone();
@@ -217,7 +223,7 @@ impl<B: DiffusionBackend> Iterator for Run<B> {
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = match self.failed {
             Some(_) => 0,
-            None => self.sampler.steps() - self.sampler.index(),
+            None => self.steps - self.sampler.index(),
         };
         (left, Some(left))
     }
@@ -229,7 +235,7 @@ impl<B: DiffusionBackend> core::fmt::Debug for Run<B> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Run")
             .field("index", &self.sampler.index())
-            .field("total", &self.sampler.steps())
+            .field("total", &self.steps)
             .finish_non_exhaustive()
     }
 }

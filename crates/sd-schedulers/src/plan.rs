@@ -89,6 +89,21 @@ impl Plan {
         &self.timesteps
     }
 
+    /// The timestep at which each step begins. The solver is walked through on a copy.
+    pub fn step_timesteps(&self) -> Vec<f64> {
+        let mut solver = self.solver();
+        let mut timesteps = Vec::with_capacity(self.steps);
+        let mut within_step = false;
+        while let Some(evaluation) = solver.evaluation() {
+            if !within_step {
+                timesteps.push(evaluation.timestep);
+            }
+            let Some(update) = solver.advance() else { break };
+            within_step = !update.finishes_step;
+        }
+        timesteps
+    }
+
     /// Noise-to-signal ratio at each evaluation, and that of the result.
     pub fn sigmas(&self) -> &[f64] {
         &self.sigmas
@@ -176,6 +191,14 @@ mod tests {
 
     fn plan(stages: Vec<Stage>) -> Result<Plan, PlanError> {
         Plan::from_stages(&PlanRequest::new(1), stages, NoiseLevel::CLEAN)
+    }
+
+    #[test]
+    fn steps_begin_at_their_first_evaluation() {
+        let at = |timestep| Stage::new(timestep, NoiseLevel::CLEAN, PredictionType::Epsilon);
+        let stages = vec![at(9.0), at(8.0).finish_step(), at(8.0).finish_step()];
+        let plan = Plan::from_stages(&PlanRequest::new(2), stages, NoiseLevel::CLEAN).unwrap();
+        assert_eq!(plan.step_timesteps(), [9.0, 8.0]);
     }
 
     #[test]

@@ -58,6 +58,11 @@ impl<B: Backend> AutoencoderKL<B> {
 }
 
 impl<B: DiffusionBackend> AutoencoderKL<B> {
+    /// The dtype that the decoder computes in: that of its first weight.
+    pub fn dtype(&self) -> DType {
+        weight_dtype(&self.decoder.conv_in)
+    }
+
     /// Encodes images; their latents are not scaled (see [`AutoencoderKLConfig::scale_latents`]).
     ///
     /// # Shapes

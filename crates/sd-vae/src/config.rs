@@ -51,8 +51,8 @@ pub struct AutoencoderKLConfig {
     pub latents_mean: Option<Vec<f64>>,
     /// Standard deviation of each latent channel, by which the latents are divided.
     pub latents_std: Option<Vec<f64>>,
-    /// Whether f16 overflows, so that it has to run in f32 instead. It is data for the pipeline: diffusers heeds it for
-    /// SDXL, and not for 1.x, 2.x and SD3. Default: yes.
+    /// Whether f16 overflows, so that it has to run in f32 instead. diffusers heeds it for SDXL, and not for 1.x, 2.x and SD3;
+    /// sd-core's codec does not, but notices results that are not finite, whatever the model. Default: yes.
     #[serde(deserialize_with = "null_as_false")]
     pub force_upcast: bool,
     /// Whether a 1×1 convolution follows the encoder. Default: yes.

@@ -36,6 +36,7 @@ mod error;
 mod load;
 mod posterior;
 mod scaling;
+mod tiling;
 
 pub use autoencoder::AutoencoderKL;
 pub use blocks::{DownEncoderBlock2D, UNetMidBlock2D, UpDecoderBlock2D};

@@ -1,7 +1,10 @@
 //! Reference runs of diffusers, and comparisons with them.
 #![allow(dead_code, reason = "each test uses its part")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use safetensors::SafeTensors;
 use sd_core::{Latents, SchedulerKind, Seeds, TextToImage};
@@ -16,6 +19,19 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     root.join(name)
 }
 
+/// Copies a directory into another.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
 /// One string or several.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
@@ -25,7 +41,7 @@ pub(crate) enum Texts {
 }
 
 impl Texts {
-    fn into_vec(self) -> Vec<String> {
+    pub(crate) fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],
             Self::Many(texts) => texts,

@@ -52,7 +52,7 @@ impl Stage {
 /// The inputs of all stages.
 pub(super) struct Setting<B: DiffusionBackend> {
     prompts: Vec<String>,
-    context: Tensor<B, 3>,
+    conditioning: Conditioning<B>,
     sample: Tensor<B, 4>,
     latents: Tensor<B, 4>,
     image: Tensor<B, 4>,
@@ -79,12 +79,10 @@ impl<B: DiffusionBackend> Setting<B> {
             let shape = [batch, channels, height / side, width / side];
             Tensor::<B, 4>::random(shape, Distribution::Normal(0.0, 1.0), (device, DType::F32))
         };
-        let context_width = models.denoiser.context_width().unwrap_or(1);
-        let context = [arguments.batch, TOKENS, context_width];
         let channels = models.denoiser.latent_channels();
         Ok(Self {
             prompts: vec!["a lighthouse at dusk".into(), String::new()],
-            context: Tensor::random(context, Distribution::Normal(0.0, 1.0), (device, DType::F32)),
+            conditioning: conditioning(arguments.batch, [width, height], models, device),
             sample: random(arguments.batch, channels, factor),
             latents: random(1, channels, factor),
             image: random(1, 3, 1).clamp(-1.0, 1.0),
@@ -99,7 +97,7 @@ impl<B: DiffusionBackend> Setting<B> {
                 models.text_encoder.encode(&input)?.context.try_into_data()
             }
             Stage::Unet => {
-                let conditioning = Conditioning::new(self.context.clone());
+                let conditioning = self.conditioning.clone();
                 let input = DenoiserInput::new(self.sample.clone(), 500.0, conditioning);
                 models.denoiser.predict(input)?.try_into_data()
             }
@@ -118,6 +116,26 @@ impl<B: DiffusionBackend> Setting<B> {
             false => Err(CliError::new(format!("{} made values that are no numbers", stage.key()))),
         }
     }
+}
+
+/// Random features, and what else the denoiser reads.
+fn conditioning<B: DiffusionBackend>(
+    batch: usize,
+    [width, height]: [usize; 2],
+    models: &Models<'_, B>,
+    device: &B::Device,
+) -> Conditioning<B> {
+    let (random, options) = (Distribution::Normal(0.0, 1.0), (device, DType::F32));
+    let context = [batch, TOKENS, models.denoiser.context_width().unwrap_or(1)];
+    let conditioning = Conditioning::new(Tensor::random(context, random, options));
+    let added = models.denoiser.added_input().zip(models.text_encoder.pooled_width());
+    let Some((added, pooled)) = added else { return conditioning };
+    // Original size, crop and target size, or as many of them as there is room for.
+    let [width, height] = [width, height].map(|side| side as f64);
+    let mut time_ids = vec![height, width, 0.0, 0.0, height, width];
+    time_ids.truncate(added.width.saturating_sub(pooled) / added.features.max(1));
+    let pooled = Tensor::random([batch, pooled], random, options);
+    conditioning.with_pooled(pooled).with_time_ids(time_ids)
 }
 
 /// Tokens of CLIP's context.

@@ -7,6 +7,7 @@ mod inspect;
 mod refusals;
 mod training;
 mod txt2img;
+mod xl;
 
 use std::{
     fs,

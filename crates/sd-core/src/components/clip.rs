@@ -11,21 +11,35 @@ use sd_nn::{
 
 use super::{check_weights, load_weights};
 use crate::{
-    Conditioning, Error,
+    Conditioning, Error, PipelineParameterMap,
     component::{TextEncoder, TextInput},
 };
 
-/// The text encoder of SD 1.x and 2.x: the features of the last layer, or of an earlier one, behind the final norm.
+/// A text encoder. By default that of SD 1.x and 2.x: the features of the last layer, or of an earlier one, behind the
+/// final norm.
 #[derive(Debug, Clone)]
 pub struct ClipEncoder<B: DiffusionBackend> {
     tokenizer: ClipTokenizer,
     model: ClipTextModel<B>,
+    features: TextFeatures,
+    name: &'static str,
 }
 
 impl<B: DiffusionBackend> ClipEncoder<B> {
     /// An encoder of a tokenizer and a model, which must know all of the tokenizer's ids.
     pub fn new(tokenizer: ClipTokenizer, model: ClipTextModel<B>) -> Self {
-        Self { tokenizer, model }
+        Self { tokenizer, model, features: TextFeatures::default(), name: "text_encoder" }
+    }
+
+    /// The same with the features that a denoiser was trained on. With those of SDXL, pooled vectors are projected, if the
+    /// model has a projection.
+    pub fn with_features(self, features: TextFeatures) -> Self {
+        Self { features, ..self }
+    }
+
+    /// The same under another name, as in `model_index.json`.
+    pub fn with_name(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// The module of a directory, with weights that are drawn at their first use.
@@ -76,17 +90,39 @@ impl<B: DiffusionBackend> TextEncoder<B> for ClipEncoder<B> {
         Some(self.model.config().hidden_size)
     }
 
+    fn pooled_width(&self) -> Option<usize> {
+        let config = self.model.config();
+        match self.features {
+            TextFeatures::Penultimate if config.has_projection() => config.projection_dim,
+            _ => Some(config.hidden_size),
+        }
+    }
+
+    fn visit_components(&self, visit: &mut dyn FnMut(&str, ParameterView<'_, B>)) {
+        self.visit_parameters(&mut |view| visit(self.name, view));
+    }
+
+    fn map_components(
+        &mut self,
+        map: &mut PipelineParameterMap<'_, B>,
+    ) -> Result<(), ParameterError> {
+        let name = self.name;
+        self.map_parameters(&mut |path, value| map(name, path, value))
+    }
+
     fn encode(&self, input: &TextInput<'_>) -> Result<Conditioning<B>, Error> {
         let encoded = input.prompts.iter().map(|prompt| Ok(self.tokenizer.encode(prompt)?.ids));
         let ids = encoded.collect::<Result<Vec<_>, Error>>()?;
-        let failed = |error| Error::component("text_encoder", error);
+        let failed = |error| Error::component(self.name, error);
         let eos = EosToken::Id(self.tokenizer.eos_id());
         let output = self.model.forward(&ids, eos).map_err(failed)?;
-        let features = self
-            .model
-            .features(&output, TextFeatures::LastNormalized, input.clip_skip)
-            .map_err(failed)?;
-        Ok(Conditioning::new(features).with_pooled(output.pooled))
+        let features =
+            self.model.features(&output, self.features, input.clip_skip).map_err(failed)?;
+        let pooled = match (self.features, output.text_embeds) {
+            (TextFeatures::Penultimate, Some(projected)) => projected,
+            _ => output.pooled,
+        };
+        Ok(Conditioning::new(features).with_pooled(pooled))
     }
 }
 

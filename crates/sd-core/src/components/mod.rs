@@ -1,6 +1,7 @@
 //! The components that this project has, behind the traits of [`component`](crate::component).
 
 mod clip;
+mod clip_pair;
 mod unet;
 mod vae;
 
@@ -17,6 +18,7 @@ use sd_nn::{
 };
 
 pub use clip::ClipEncoder;
+pub use clip_pair::ClipPair;
 pub use unet::UNetDenoiser;
 pub use vae::VaeCodec;
 

@@ -9,18 +9,20 @@ use sd_nn::{
     checkpoint::{KeyTable, ParameterError, ParameterMap, ParameterView, Parameters, WeightSource},
     config::OneOrMany,
 };
-use sd_unet::{UNet2DConditionModel, UNetConfig, UNetInput};
+use sd_unet::{
+    AdditionEmbedType, ClassLabels, TextTime, UNet2DConditionModel, UNetConfig, UNetInput,
+};
 
 use super::{check_weights, load_weights};
 use crate::{
-    Error,
-    component::{Denoiser, DenoiserInput},
+    Conditioning, Error,
+    component::{AddedInput, Denoiser, DenoiserInput},
 };
 
 /// Latents of a model that does not say what it was trained on, as SD 1.x has them.
 const DEFAULT_SAMPLE_SIZE: [usize; 2] = [64, 64];
 
-/// `UNet2DConditionModel` with text as its only condition.
+/// `UNet2DConditionModel` under text, and what goes with it in SDXL.
 #[derive(Debug, Clone)]
 pub struct UNetDenoiser<B: DiffusionBackend> {
     model: UNet2DConditionModel<B>,
@@ -73,6 +75,12 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
     }
 }
 
+/// The additional input of SDXL; what is missing, the model will say.
+fn text_time<B: DiffusionBackend>(conditioning: &Conditioning<B>) -> Option<TextTime<B>> {
+    let text_embeds = conditioning.pooled.clone()?;
+    Some(TextTime { text_embeds, time_ids: conditioning.time_ids.clone()? })
+}
+
 /// Files name parameters as the model does.
 fn own_names(_source: &dyn WeightSource) -> KeyTable {
     KeyTable::default()
@@ -81,6 +89,10 @@ fn own_names(_source: &dyn WeightSource) -> KeyTable {
 impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
     fn latent_channels(&self) -> usize {
         self.model.config().out_channels
+    }
+
+    fn extra_channels(&self) -> usize {
+        self.model.config().in_channels.saturating_sub(self.latent_channels())
     }
 
     fn sample_size(&self) -> [usize; 2] {
@@ -97,6 +109,15 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         }
     }
 
+    fn added_input(&self) -> Option<AddedInput> {
+        let config = self.model.config();
+        let AdditionEmbedType::TextTime = config.addition_embed_type? else { return None };
+        Some(AddedInput {
+            features: config.addition_time_embed_dim?,
+            width: config.projection_class_embeddings_input_dim?,
+        })
+    }
+
     fn embeds_guidance(&self) -> bool {
         self.model.config().time_cond_proj_dim.is_some()
     }
@@ -107,7 +128,10 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
             Some(extra) => Tensor::cat(vec![input.sample, extra], 1),
             None => input.sample,
         };
+        let added = self.added_input().and_then(|_| text_time(&input.conditioning));
         let mut unet_input = UNetInput::new(sample, input.timestep, input.conditioning.context);
+        unet_input.added = added;
+        unet_input.class_labels = input.class_labels.map(ClassLabels::Indices);
         unet_input.guidance_condition = self
             .guidance_condition(input.guidance_scale, &device)
             .map(|condition| condition.repeat_dim(0, batch));

@@ -1,14 +1,14 @@
 //! The autoencoder as a [`LatentCodec`].
 
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, FloatDType, Tensor};
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision,
     checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters, tables},
 };
-use sd_vae::{AutoencoderKL, AutoencoderKLConfig};
+use sd_vae::{AutoencoderKL, AutoencoderKLConfig, VaeError};
 
 use super::{check_weights, load_weights};
 use crate::{
@@ -17,15 +17,23 @@ use crate::{
 };
 
 /// `AutoencoderKL`, which scales latents as its configuration says.
+///
+/// SDXL's overflows in f16. When a result in f16 is not finite, it is made again in f32, by tiles if it is large, with a
+/// warning; from then on everything is computed in f32.
 #[derive(Debug, Clone)]
 pub struct VaeCodec<B: DiffusionBackend> {
     model: AutoencoderKL<B>,
+    /// Whether the model computes in f16, so that it may overflow.
+    narrow: bool,
+    /// The model in f32, once it is known to overflow.
+    wide: OnceLock<AutoencoderKL<B>>,
 }
 
 impl<B: DiffusionBackend> VaeCodec<B> {
     /// A codec of a model.
     pub fn new(model: AutoencoderKL<B>) -> Self {
-        Self { model }
+        let narrow = model.dtype() == DType::F16;
+        Self { model, narrow, wide: OnceLock::new() }
     }
 
     /// The module of a directory, with weights that are drawn at their first use.
@@ -62,6 +70,60 @@ impl<B: DiffusionBackend> VaeCodec<B> {
     pub fn model(&self) -> &AutoencoderKL<B> {
         &self.model
     }
+
+    /// `narrow` of the model, or `wide` of the model in f32 when the first overflows, or one has overflowed before.
+    fn guarded(
+        &self,
+        narrow: impl Fn(&AutoencoderKL<B>) -> Result<Tensor<B, 4>, Error>,
+        wide: impl Fn(&AutoencoderKL<B>) -> Result<Tensor<B, 4>, Error>,
+        widen: impl Fn(&AutoencoderKL<B>) -> Result<AutoencoderKL<B>, Error>,
+    ) -> Result<Tensor<B, 4>, Error> {
+        if let Some(model) = self.wide.get() {
+            return wide(model);
+        }
+        let result = narrow(&self.model)?;
+        if !self.narrow || finite(&result)? {
+            return Ok(result);
+        }
+        tracing::warn!("the vae overflows in f16, so it is used in f32 from here on");
+        let model = widen(&self.model)?;
+        wide(self.wide.get_or_init(|| model))
+    }
+
+    fn decode_with(
+        &self,
+        latents: Tensor<B, 4>,
+        widen: impl Fn(&AutoencoderKL<B>) -> Result<AutoencoderKL<B>, Error>,
+    ) -> Result<Tensor<B, 4>, Error> {
+        // Unscaled in f32: in f16 the division alone would round.
+        let latents = self.model.config().unscale_latents(latents.cast(DType::F32));
+        if self.narrow && !finite(&latents)? {
+            return Err(Error::LatentsNotFinite);
+        }
+        self.guarded(
+            |model| model.decode(latents.clone()).map_err(failed),
+            |model| model.decode_tiled(latents.clone()).map_err(failed),
+            widen,
+        )
+    }
+}
+
+fn failed(error: VaeError) -> Error {
+    Error::component("vae", error)
+}
+
+/// The same model in f32.
+fn widened<B: DiffusionBackend>(model: &AutoencoderKL<B>) -> Result<AutoencoderKL<B>, Error> {
+    let mut model = model.clone();
+    model.map_parameters(&mut |_, value| value.cast(FloatDType::F32))?;
+    Ok(model)
+}
+
+/// Whether all values of an f32 tensor are finite, by one number from the device: their sum is not if one of them is not.
+fn finite<B: DiffusionBackend>(tensor: &Tensor<B, 4>) -> Result<bool, Error> {
+    let sum = tensor.clone().sum().try_into_data();
+    let sum = sum.map_err(|error| Error::Device(error.to_string()))?;
+    Ok(sum.iter::<f32>().all(f32::is_finite))
 }
 
 impl<B: DiffusionBackend> LatentCodec<B> for VaeCodec<B> {
@@ -74,18 +136,19 @@ impl<B: DiffusionBackend> LatentCodec<B> for VaeCodec<B> {
     }
 
     fn decode(&self, latents: Tensor<B, 4>) -> Result<Tensor<B, 4>, Error> {
-        // Unscaled in f32: in f16 the division alone would round.
-        let latents = self.model.config().unscale_latents(latents.cast(DType::F32));
-        self.model.decode(latents).map_err(|error| Error::component("vae", error))
+        self.decode_with(latents, widened)
     }
 
     fn encode(&self, image: Tensor<B, 4>, draw: PosteriorDraw<B>) -> Result<Tensor<B, 4>, Error> {
-        let failed = |error| Error::component("vae", error);
-        let posterior = self.model.encode(image.cast(DType::F32)).map_err(failed)?;
-        let latents = match draw {
-            PosteriorDraw::Mode => posterior.mode(),
-            PosteriorDraw::Sample(noise) => posterior.sample(noise).map_err(failed)?,
+        let image = image.cast(DType::F32);
+        let encode = |model: &AutoencoderKL<B>| {
+            let posterior = model.encode(image.clone()).map_err(failed)?;
+            match draw.clone() {
+                PosteriorDraw::Mode => Ok(posterior.mode()),
+                PosteriorDraw::Sample(noise) => posterior.sample(noise).map_err(failed),
+            }
         };
+        let latents = self.guarded(encode, encode, widened)?;
         Ok(self.model.config().scale_latents(latents))
     }
 }
@@ -96,6 +159,76 @@ impl<B: DiffusionBackend> Parameters<B> for VaeCodec<B> {
     }
 
     fn map_parameters(&mut self, map: &mut ParameterMap<'_, B>) -> Result<(), ParameterError> {
-        self.model.map_parameters(map)
+        self.wide = OnceLock::new();
+        self.model.map_parameters(map)?;
+        self.narrow = self.model.dtype() == DType::F16;
+        Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "ndarray"))]
+mod tests {
+    use std::cell::Cell;
+
+    use sd_nn::config::ConfigFile;
+
+    use super::*;
+
+    type B = crate::backend::Cpu;
+
+    const CONFIG: &str = r#"{"block_out_channels": [4, 4], "norm_num_groups": 2, "sample_size": 8,
+        "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+        "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"]}"#;
+
+    fn model() -> AutoencoderKL<B> {
+        let config: AutoencoderKLConfig =
+            ConfigFile::from_text("vae", CONFIG).unwrap().parse().unwrap();
+        config.init::<B>(&Default::default()).unwrap()
+    }
+
+    /// A codec that takes itself for one in f16, and whose weights are beyond all numbers.
+    fn broken(model: &AutoencoderKL<B>) -> VaeCodec<B> {
+        let mut broken = model.clone();
+        broken
+            .map_parameters(&mut |path, value| match path {
+                "decoder.conv_out.bias" => {
+                    let bias = value.into_tensor::<1>().unwrap();
+                    bias.add_scalar(f32::INFINITY).into()
+                }
+                _ => value,
+            })
+            .unwrap();
+        VaeCodec { narrow: true, ..VaeCodec::new(broken) }
+    }
+
+    #[test]
+    fn what_overflows_is_made_again() {
+        let model = model();
+        let codec = broken(&model);
+        let latents = Tensor::<B, 4>::ones([1, 4, 6, 5], &Default::default());
+        let widened = Cell::new(0);
+        let widen = |_: &AutoencoderKL<B>| {
+            widened.set(widened.get() + 1);
+            Ok(model.clone())
+        };
+        let unscaled = model.config().unscale_latents(latents.clone());
+        let expected = model.decode_tiled(unscaled).unwrap().into_data();
+        for _ in 0..2 {
+            let found = codec.decode_with(latents.clone(), widen).unwrap();
+            assert_eq!(found.into_data(), expected);
+        }
+        assert_eq!(widened.get(), 1, "once");
+        let again = VaeCodec { narrow: false, ..broken(&model) };
+        let decoded = again.decode_with(latents, widen).unwrap();
+        assert!(!finite(&decoded).unwrap(), "only f16 is in doubt");
+    }
+
+    #[test]
+    fn latents_that_are_no_numbers_are_not_decoded_twice() {
+        let codec = broken(&model());
+        let latents = Tensor::<B, 4>::full([1, 4, 4, 4], f32::NAN, &Default::default());
+        let error = codec.decode_with(latents, |_| unreachable!("not widened")).unwrap_err();
+        assert!(matches!(error, Error::LatentsNotFinite));
+        assert!(codec.wide.get().is_none());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sd_kernels::DiffusionBackend;
 use sd_schedulers::Scheduler;
 
-use super::{Parts, Pipeline};
+use super::{Parts, Pipeline, PipelineConfig};
 use crate::{
     Error, ModelError,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
@@ -18,8 +18,10 @@ pub struct PipelineBuilder<B: DiffusionBackend> {
     denoiser: Option<Arc<dyn Denoiser<B>>>,
     vae: Option<Arc<dyn LatentCodec<B>>>,
     scheduler: Option<Arc<dyn Scheduler>>,
+    low_res_scheduler: Option<Arc<dyn Scheduler>>,
     guidance: Arc<dyn Guidance<B>>,
     hooks: Vec<Arc<dyn Hook<B>>>,
+    config: PipelineConfig,
     device: B::Device,
 }
 
@@ -30,8 +32,10 @@ impl<B: DiffusionBackend> Default for PipelineBuilder<B> {
             denoiser: None,
             vae: None,
             scheduler: None,
+            low_res_scheduler: None,
             guidance: Arc::new(ClassifierFree),
             hooks: Vec::new(),
+            config: PipelineConfig::default(),
             device: B::Device::default(),
         }
     }
@@ -62,6 +66,12 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
         self
     }
 
+    /// Gives the scheduler whose noise is added to pictures that are upscaled, for an upscaler.
+    pub fn low_res_scheduler(mut self, scheduler: impl Scheduler + 'static) -> Self {
+        self.low_res_scheduler = Some(Arc::new(scheduler));
+        self
+    }
+
     /// Gives the guidance. Default: [`ClassifierFree`].
     pub fn guidance(mut self, guidance: impl Guidance<B> + 'static) -> Self {
         self.guidance = Arc::new(guidance);
@@ -74,6 +84,12 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
         self
     }
 
+    /// Says what `model_index.json` would. Default: as SD 1.x and 2.x.
+    pub fn config(mut self, config: PipelineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
     /// Says on which device the parts are. Default: the backend's default device.
     pub fn device(mut self, device: B::Device) -> Self {
         self.device = device;
@@ -83,15 +99,16 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
     /// Assembles the pipeline.
     ///
     /// # Errors
-    /// When a part was not given, or denoiser and autoencoder have latents of different channels.
+    /// When a part was not given, or the parts do not fit together.
     pub fn build(self) -> Result<Pipeline<B>, Error> {
         let text_encoder = self.text_encoder.ok_or(ModelError::NotGiven("text encoder"))?;
         let denoiser = self.denoiser.ok_or(ModelError::NotGiven("denoiser"))?;
         let vae = self.vae.ok_or(ModelError::NotGiven("vae"))?;
         let scheduler = self.scheduler.ok_or(ModelError::NotGiven("scheduler"))?;
         Ok(Pipeline {
-            parts: Parts { text_encoder, denoiser, vae }.checked()?,
+            parts: Parts { text_encoder, denoiser, vae, config: self.config }.checked()?,
             scheduler,
+            low_res_scheduler: self.low_res_scheduler,
             guidance: self.guidance,
             hooks: self.hooks,
             device: self.device,

@@ -1,26 +1,34 @@
 //! The pipeline: components that belong together, and the runs that are made with them.
 
+mod beside;
 mod builder;
+mod config;
 mod noise;
 mod options;
 mod parts;
+mod start;
+mod stretch;
 
 use std::{fmt, path::Path, sync::Arc};
 
 use image::RgbImage;
 use sd_kernels::DiffusionBackend;
 use sd_nn::checkpoint::{AnyTensor, ParameterView};
-use sd_schedulers::{PlanRequest, Scheduler, normal};
+use sd_schedulers::{NoiseGenerator, Scheduler};
 
 use crate::{
     Error, ModelError, TextToImage,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
     loading,
     prompts::Prompts,
+    request::{Request, RequestError, TimeIds},
     run::Run,
 };
+use beside::Beside;
+use stretch::Stretch;
 
 pub use builder::PipelineBuilder;
+pub use config::PipelineConfig;
 pub use options::LoadOptions;
 pub(crate) use parts::Parts;
 
@@ -51,6 +59,7 @@ pub type PipelineParameterMap<'a, B> = dyn FnMut(&str, &str, AnyTensor<B>) -> An
 pub struct Pipeline<B: DiffusionBackend> {
     parts: Parts<B>,
     scheduler: Arc<dyn Scheduler>,
+    low_res_scheduler: Option<Arc<dyn Scheduler>>,
     guidance: Arc<dyn Guidance<B>>,
     hooks: Vec<Arc<dyn Hook<B>>>,
     device: B::Device,
@@ -78,7 +87,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
     ///
     /// # Errors
     /// When the request makes no sense, or not for this model, or the device fails.
-    pub fn generate(&self, request: &TextToImage) -> Result<Vec<RgbImage>, Error> {
+    pub fn generate<'a>(&self, request: impl Into<Request<'a>>) -> Result<Vec<RgbImage>, Error> {
         self.run(request)?.finish()
     }
 
@@ -86,20 +95,22 @@ impl<B: DiffusionBackend> Pipeline<B> {
     ///
     /// # Errors
     /// As [`generate`](Self::generate).
-    pub fn run(&self, request: &TextToImage) -> Result<Run<B>, Error> {
-        request.validate()?;
+    pub fn run<'a>(&self, request: impl Into<Request<'a>>) -> Result<Run<B>, Error> {
+        self.start(request.into())
+    }
+
+    /// [`run`](Self::run), compiled once for all kinds of requests.
+    fn start(&self, any: Request<'_>) -> Result<Run<B>, Error> {
+        any.validate()?;
+        let request = any.text();
         let scheduler = self.scheduler_of(request)?;
-        let plan = scheduler.plan(&PlanRequest::new(request.steps).eta(request.eta))?;
-        let shape = self.latent_shape(request)?;
-        if let Some(latents) = &request.latents {
-            latents.check(shape)?;
-        }
+        let Stretch { plan, steps } = Stretch::of(scheduler.as_ref(), any)?;
+        let size = any.size(self.default_size(), self.parts.vae.factor())?;
+        let time_ids = self.time_ids(request, size)?;
+        let shape = self.latent_shape(request, size);
         let mut noise = noise::generator(request);
-        let latents = match &request.latents {
-            Some(latents) => latents.to_tensor(&self.device),
-            None => normal(noise.as_mut(), shape, &self.device),
-        };
-        let latents = latents.mul_scalar(plan.init_noise_sigma());
+        let beside = self.beside(any, shape, noise.as_mut())?;
+        let latents = start::latents(&self.parts, any, &plan, shape, noise.as_mut(), &self.device)?;
         let mut sampler = sd_schedulers::Run::new(&plan, latents);
         let count = shape.iter().product();
         if let Some(noise) = noise::interval_noise(request, scheduler.config(), &plan, count)? {
@@ -108,11 +119,12 @@ impl<B: DiffusionBackend> Pipeline<B> {
         let mut run = Run {
             parts: self.parts.clone(),
             sampler,
+            steps,
             wants_unguided: plan.wants_unguided(),
             noise,
             guidance: self.guidance.clone(),
-            hooks: self.hooks.clone(),
-            prompts: Prompts::new(self.parts.text_encoder.clone(), request),
+            hooks: beside.into_iter().chain(self.hooks.iter().cloned()).collect(),
+            prompts: Prompts::new(&self.parts, request, time_ids)?,
             guidance_scale: request.guidance_scale,
             guidance_rescale: request.guidance_rescale,
             failed: None,
@@ -184,6 +196,11 @@ impl<B: DiffusionBackend> Pipeline<B> {
         &self.parts.vae
     }
 
+    /// What the model says beside its components.
+    pub fn config(&self) -> PipelineConfig {
+        self.parts.config
+    }
+
     /// Where the weights are.
     pub fn device(&self) -> &B::Device {
         &self.device
@@ -201,10 +218,10 @@ impl<B: DiffusionBackend> Pipeline<B> {
         [width.saturating_mul(factor), height.saturating_mul(factor)]
     }
 
-    /// Visits every parameter, with the name of its component: `text_encoder`, `unet` or `vae`.
+    /// Visits every parameter, with the name of its component: `text_encoder`, `text_encoder_2`, `unet` or `vae`.
     pub fn visit_parameters(&self, visit: &mut dyn FnMut(&str, ParameterView<'_, B>)) {
-        let Parts { text_encoder, denoiser, vae } = &self.parts;
-        text_encoder.visit_parameters(&mut |view| visit("text_encoder", view));
+        let Parts { text_encoder, denoiser, vae, .. } = &self.parts;
+        text_encoder.visit_components(visit);
         denoiser.visit_parameters(&mut |view| visit("unet", view));
         vae.visit_parameters(&mut |view| visit("vae", view));
     }
@@ -214,12 +231,12 @@ impl<B: DiffusionBackend> Pipeline<B> {
     /// # Errors
     /// When weights are in use by another pipeline or by a run, or a replacement has another shape.
     pub fn map_parameters(&mut self, map: &mut PipelineParameterMap<'_, B>) -> Result<(), Error> {
-        let Parts { text_encoder, denoiser, vae } = &mut self.parts;
+        let Parts { text_encoder, denoiser, vae, .. } = &mut self.parts;
         let parts = (Arc::get_mut(text_encoder), Arc::get_mut(denoiser), Arc::get_mut(vae));
         let (Some(text_encoder), Some(denoiser), Some(vae)) = parts else {
             return Err(ModelError::InUse.into());
         };
-        text_encoder.map_parameters(&mut |path, value| map("text_encoder", path, value))?;
+        text_encoder.map_components(map)?;
         denoiser.map_parameters(&mut |path, value| map("unet", path, value))?;
         vae.map_parameters(&mut |path, value| map("vae", path, value))?;
         Ok(())
@@ -233,11 +250,37 @@ impl<B: DiffusionBackend> Pipeline<B> {
         })
     }
 
-    fn latent_shape(&self, request: &TextToImage) -> Result<[usize; 4], Error> {
+    fn time_ids(&self, request: &TextToImage, size: [usize; 2]) -> Result<Option<TimeIds>, Error> {
+        let wanted = self.parts.config.size_scalars(self.parts.denoiser.as_ref());
+        Ok(request.sizes.time_ids(size, wanted)?)
+    }
+
+    /// What the request gives the denoiser beside the latents, as a hook.
+    fn beside(
+        &self,
+        request: Request<'_>,
+        shape: [usize; 4],
+        noise: &mut dyn NoiseGenerator,
+    ) -> Result<Option<Arc<dyn Hook<B>>>, Error> {
+        let (expected, found) = (self.parts.denoiser.extra_channels(), request.extra_channels());
+        // Hooks may give what the request does not.
+        if expected != found && (found > 0 || self.hooks.is_empty()) {
+            return Err(RequestError::ExtraChannels { expected, found }.into());
+        }
+        let setting = beside::Setting {
+            shape,
+            config: self.parts.config,
+            low_res_scheduler: self.low_res_scheduler.as_deref(),
+            device: &self.device,
+        };
+        let beside = Beside::of(request, &setting, noise)?;
+        Ok(beside.map(|beside| Arc::new(beside) as Arc<dyn Hook<B>>))
+    }
+
+    fn latent_shape(&self, request: &TextToImage, [width, height]: [usize; 2]) -> [usize; 4] {
         let factor = self.parts.vae.factor();
-        let [width, height] = request.checked_size(self.default_size(), factor)?;
         let channels = self.parts.denoiser.latent_channels();
-        Ok([request.batch_size(), channels, height / factor, width / factor])
+        [request.batch_size(), channels, height / factor, width / factor]
     }
 }
 

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use sd_kernels::DiffusionBackend;
 
+use super::PipelineConfig;
 use crate::{
     Error, ModelError,
     component::{Denoiser, LatentCodec, TextEncoder},
 };
 
-/// The components with weights.
+/// The components with weights, and what goes for all of them.
 pub(crate) struct Parts<B: DiffusionBackend> {
     pub(crate) text_encoder: Arc<dyn TextEncoder<B>>,
     pub(crate) denoiser: Arc<dyn Denoiser<B>>,
     pub(crate) vae: Arc<dyn LatentCodec<B>>,
+    pub(crate) config: PipelineConfig,
 }
 
 impl<B: DiffusionBackend> Clone for Parts<B> {
@@ -22,6 +24,7 @@ impl<B: DiffusionBackend> Clone for Parts<B> {
             text_encoder: self.text_encoder.clone(),
             denoiser: self.denoiser.clone(),
             vae: self.vae.clone(),
+            config: self.config,
         }
     }
 }
@@ -42,6 +45,20 @@ impl<B: DiffusionBackend> Parts<B> {
                 "widths of the text encoder's features and of the denoiser's context differ",
                 encoder,
                 denoiser,
+            )?;
+        }
+        if let (Some(added), Some(pooled)) =
+            (self.denoiser.added_input(), self.text_encoder.pooled_width())
+        {
+            let scalars = self.config.size_scalars(self.denoiser.as_ref()).count();
+            fits(
+                &format!(
+                    "pooled text of {pooled} with {scalars} numbers of {} features each, and the denoiser's added input, \
+                     differ in width (see `requires_aesthetics_score`)",
+                    added.features
+                ),
+                pooled.saturating_add(added.features.saturating_mul(scalars)),
+                added.width,
             )?;
         }
         Ok(self)

@@ -36,8 +36,10 @@ pub enum RequestError {
         limit: usize,
     },
     /// Neither none nor one nor as many as prompts.
-    #[error("{found} negative prompts for {prompts} prompts, expected none, one or {prompts}")]
-    NegativePrompts {
+    #[error("{found} {what} for {prompts} prompts, expected none, one or {prompts}")]
+    PromptCount {
+        /// Of which prompts.
+        what: &'static str,
         /// How many there are.
         found: usize,
         /// How many prompts there are.
@@ -46,6 +48,57 @@ pub enum RequestError {
     /// No steps.
     #[error("0 steps are asked for, expected at least 1")]
     Steps,
+    /// Something that the model has no use for.
+    #[error("{name} is given, which this model does not read: {reason}")]
+    NotForModel {
+        /// What is given.
+        name: &'static str,
+        /// Why the model does not read it.
+        reason: &'static str,
+    },
+    /// A number of sources that does not go into the number of pictures.
+    #[error("{found} sources for {batch} pictures, expected one, or a number that divides {batch}")]
+    SourceCount {
+        /// How many there are.
+        found: usize,
+        /// How many pictures there are.
+        batch: usize,
+    },
+    /// Another size than that of the first source.
+    #[error("the source is {} by {} pixels, found {} by {}", expected[0], expected[1], found[0], found[1])]
+    SourceSize {
+        /// Width and height of the source.
+        expected: [usize; 2],
+        /// Those of the request, or of another source.
+        found: [usize; 2],
+    },
+    /// A depth map in which everything is equally far away.
+    #[error("everything in the depth map is equally far away")]
+    FlatDepth,
+    /// Channels beside the latents that the model does not read, or too few of those it reads.
+    #[error(
+        "the model reads {expected} channels beside the latents, this kind of request gives {found}"
+    )]
+    ExtraChannels {
+        /// How many the model reads.
+        expected: usize,
+        /// How many the request gives.
+        found: usize,
+    },
+    /// A noise level that the model was not trained with.
+    #[error("noise_level is {found}, expected at most {limit}")]
+    NoiseLevel {
+        /// What it is.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// A part of the schedule without steps.
+    #[error("no step is left of {steps}: strength, denoising_start or denoising_end leave none")]
+    NoStepsLeft {
+        /// Steps of the whole schedule.
+        steps: usize,
+    },
     /// A number out of its range.
     #[error("{name} is {value}, expected {range}")]
     Number {

@@ -5,10 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::latents::Latents;
 
+mod any;
+mod depth;
 mod error;
+mod image;
 mod named;
+mod setters;
+mod sizes;
+mod upscale;
 
+pub use any::Request;
+pub use depth::{DepthMap, DepthMapError, DepthToImage};
 pub use error::{Bounds, RequestError};
+pub use image::{ImageToImage, Source};
+pub use sizes::SizeConditions;
+pub(crate) use sizes::{SizeScalars, TimeIds};
+pub use upscale::Upscale;
 
 /// Most pictures of one request; more would only be a mistyped number.
 const MAX_BATCH: usize = 1024;
@@ -53,8 +65,13 @@ impl From<Vec<u64>> for Seeds {
 pub struct TextToImage {
     /// What is wanted: one prompt, or several. Empty ones are fine.
     pub prompts: Vec<String>,
-    /// What is not: none (the empty prompt), one for all, or as many as prompts. Unused without guidance.
+    /// What the second text encoder reads instead (SDXL): none, one for all, or as many as prompts.
+    pub prompts_2: Vec<String>,
+    /// What is not: none (the empty prompt, or what the model takes for no prompt), one for all, or as many as prompts.
+    /// Unused without guidance.
     pub negative_prompts: Vec<String>,
+    /// What the second text encoder reads instead of the negative prompts.
+    pub negative_prompts_2: Vec<String>,
     /// Steps of the sampler. Default: 25.
     pub steps: usize,
     /// Strength of the guidance; up to 1 means none. Default: 7.5.
@@ -63,6 +80,8 @@ pub struct TextToImage {
     pub guidance_rescale: f64,
     /// Width and height in pixels. Default: what the model was trained on.
     pub size: Option<[usize; 2]>,
+    /// Numbers about the picture that the model is conditioned on (SDXL).
+    pub sizes: SizeConditions,
     /// Seeds of the noise. Default: one generator, seed 0.
     pub seeds: Seeds,
     /// The generator of the noise. Default: PyTorch's on the CPU.
@@ -75,6 +94,9 @@ pub struct TextToImage {
     pub clip_skip: Option<usize>,
     /// Share of fresh noise in each step of DDIM, 0 to 1. Default: 0.
     pub eta: f64,
+    /// Stops after this share of the schedule, above 0 and up to 1, with latents that still have noise: another model goes on
+    /// from [`ImageToImage::denoising_start`] (SDXL's refiner). Default: the whole schedule.
+    pub denoising_end: Option<f64>,
     /// Another sampler than the model's own, over the model's training configuration.
     #[serde(with = "named::option")]
     pub scheduler: Option<SchedulerKind>,
@@ -87,82 +109,27 @@ impl Default for TextToImage {
     fn default() -> Self {
         Self {
             prompts: vec![String::new()],
+            prompts_2: Vec::new(),
             negative_prompts: Vec::new(),
+            negative_prompts_2: Vec::new(),
             steps: 25,
             guidance_scale: 7.5,
             guidance_rescale: 0.0,
             size: None,
+            sizes: SizeConditions::default(),
             seeds: Seeds::Batch(0),
             generator: GeneratorKind::TorchCpu,
             images_per_prompt: 1,
             clip_skip: None,
             eta: 0.0,
+            denoising_end: None,
             scheduler: None,
             latents: None,
         }
     }
 }
 
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty => $field:ident = $value:expr;)*) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.$field = $value;
-            self
-        }
-    )*};
-}
-
 impl TextToImage {
-    /// A request for one prompt.
-    pub fn new(prompt: impl Into<String>) -> Self {
-        Self { prompts: vec![prompt.into()], ..Self::default() }
-    }
-
-    /// A request for several prompts.
-    pub fn batch<P: Into<String>>(prompts: impl IntoIterator<Item = P>) -> Self {
-        Self { prompts: prompts.into_iter().map(Into::into).collect(), ..Self::default() }
-    }
-
-    /// Sets the negative prompt of all prompts.
-    pub fn negative_prompt(mut self, prompt: impl Into<String>) -> Self {
-        self.negative_prompts = vec![prompt.into()];
-        self
-    }
-
-    /// Sets the seed, or a seed for each picture.
-    pub fn seed(mut self, seed: impl Into<Seeds>) -> Self {
-        self.seeds = seed.into();
-        self
-    }
-
-    /// Sets width and height in pixels.
-    pub fn size(mut self, width: usize, height: usize) -> Self {
-        self.size = Some([width, height]);
-        self
-    }
-
-    setters! {
-        /// Sets a negative prompt for each prompt.
-        negative_prompts: Vec<String> => negative_prompts = negative_prompts;
-        /// Sets the number of steps.
-        steps: usize => steps = steps;
-        /// Sets the strength of the guidance.
-        guidance_scale: f64 => guidance_scale = guidance_scale;
-        /// Sets how far guidance is kept from raising the contrast.
-        guidance_rescale: f64 => guidance_rescale = guidance_rescale;
-        /// Sets the number of pictures of each prompt.
-        images_per_prompt: usize => images_per_prompt = images_per_prompt;
-        /// Skips layers at the end of the text encoder.
-        clip_skip: usize => clip_skip = Some(clip_skip);
-        /// Sets the share of fresh noise in each step of DDIM.
-        eta: f64 => eta = eta;
-        /// Sets the sampler.
-        scheduler: SchedulerKind => scheduler = Some(scheduler);
-        /// Sets the noise to start from.
-        latents: Latents => latents = Some(latents);
-    }
-
     /// Number of pictures.
     pub fn batch_size(&self) -> usize {
         self.prompts.len().saturating_mul(self.images_per_prompt)
@@ -177,25 +144,31 @@ impl TextToImage {
         if batch == 0 || batch > MAX_BATCH {
             return Err(RequestError::BatchSize { found: batch, limit: MAX_BATCH });
         }
-        if !matches!(self.negative_prompts.len(), 0 | 1)
-            && self.negative_prompts.len() != self.prompts.len()
-        {
-            return Err(RequestError::NegativePrompts {
-                found: self.negative_prompts.len(),
-                prompts: self.prompts.len(),
-            });
-        }
+        self.check_prompts("negative prompts", &self.negative_prompts)?;
+        self.check_prompts("prompts of the second encoder", &self.prompts_2)?;
+        self.check_prompts("negative prompts of the second encoder", &self.negative_prompts_2)?;
         if self.steps == 0 {
             return Err(RequestError::Steps);
         }
         finite("guidance scale", self.guidance_scale, f64::NEG_INFINITY..=f64::INFINITY)?;
         finite("guidance rescale", self.guidance_rescale, 0.0..=1.0)?;
         finite("eta", self.eta, 0.0..=1.0)?;
+        self.sizes.validate()?;
+        self.denoising_end.map_or(Ok(()), |end| finite("denoising_end", end, 0.0..=1.0))?;
         match &self.seeds {
             Seeds::PerImage(seeds) if seeds.len() != batch => {
                 Err(RequestError::Seeds { found: seeds.len(), batch })
             }
             _ => Ok(()),
+        }
+    }
+
+    fn check_prompts(&self, what: &'static str, found: &[String]) -> Result<(), RequestError> {
+        let prompts = self.prompts.len();
+        match found.len() {
+            0 | 1 => Ok(()),
+            found if found == prompts => Ok(()),
+            found => Err(RequestError::PromptCount { what, found, prompts }),
         }
     }
 
@@ -250,7 +223,9 @@ mod tests {
         assert!(error(request.clone().images_per_prompt(usize::MAX)).contains("pictures"));
         assert!(error(request.clone().seed(vec![1, 2])).contains("2 seeds for 1"));
         let two = TextToImage::batch(["a", "b", "c"]).negative_prompts(vec![String::new(); 2]);
-        assert!(error(two).contains("2 negative prompts for 3"));
+        assert!(error(two.clone()).contains("2 negative prompts for 3"));
+        let two = two.negative_prompts(Vec::new()).prompts_2(vec![String::new(); 2]);
+        assert!(error(two).contains("2 prompts of the second encoder for 3"));
     }
 
     #[test]

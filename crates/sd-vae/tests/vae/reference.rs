@@ -30,6 +30,18 @@ fn like_stable_diffusion_3_with_16_channels_and_without_quant_convolutions() {
     check("vaes/sd3", "vaes/sd3/golden.safetensors");
 }
 
+/// Two rows of three tiles, the last ones narrow.
+#[test]
+fn tiles_are_those_of_diffusers() {
+    let (vae, golden) = (load("tiny-sd1/vae"), Golden::open("vae_tiled.safetensors"));
+    assert_eq!(vae.config().tile_size(), 8);
+    golden
+        .assert_close("output.decoded", vae.decode_tiled(golden.tensor("input.latents")).unwrap());
+    let small = golden.tensor::<4>("input.latents").narrow(2, 0, 8).narrow(3, 0, 7);
+    let (expected, found) = (vae.decode(small.clone()), vae.decode_tiled(small));
+    assert_eq!(expected.unwrap().into_data(), found.unwrap().into_data(), "one tile");
+}
+
 #[test]
 fn old_attention_names() {
     check("vaes/legacy-attention", "vaes/sd3/golden.safetensors");

@@ -1,9 +1,13 @@
 //! The command line.
 
+mod xl;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sd_core::{GeneratorKind, Precision, SchedulerKind};
+
+pub(crate) use xl::Xl;
 
 use crate::{
     bench::{Arch, Stage},
@@ -57,8 +61,8 @@ pub(crate) struct Txt2img {
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub(crate) prompt: String,
     /// What it is not to show
-    #[arg(long, value_name = "N", default_value = "", allow_hyphen_values = true)]
-    pub(crate) negative_prompt: String,
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) negative_prompt: Option<String>,
     /// Steps of the sampler
     #[arg(long, default_value_t = 25)]
     pub(crate) steps: usize,
@@ -110,6 +114,8 @@ pub(crate) struct Txt2img {
     /// Where the image goes
     #[arg(long, value_name = "FILE", default_value = "out.png")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) xl: Xl,
 }
 
 #[derive(Debug, Args)]

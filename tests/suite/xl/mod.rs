@@ -1,0 +1,196 @@
+//! SDXL against diffusers: the same request makes the same latents and the same images.
+
+mod case;
+#[cfg(feature = "ndarray")]
+mod refusals;
+
+use burn::tensor::backend::BackendTypes;
+use case::{BASE, REFINER, XlCase, repository};
+use sd_core::{
+    DiffusionBackend, LoadOptions, Pipeline, Precision, Run,
+    sd_schedulers::{Scheduler, SchedulerConfig},
+};
+
+use crate::common::relative_l2;
+
+/// How far a backend may be from diffusers on the CPU.
+#[derive(Debug, Clone, Copy)]
+struct Tolerance {
+    /// Relative L2 of the final latents.
+    latents: f64,
+    /// Difference of a byte of the image.
+    byte: u8,
+}
+
+fn load<B: DiffusionBackend>(name: &str, device: &<B as BackendTypes>::Device) -> Pipeline<B> {
+    let options = LoadOptions::<B>::default().device(device.clone()).dtypes(Precision::F32);
+    Pipeline::from_pretrained(repository(name).path(), &options).unwrap()
+}
+
+/// The scheduler that diffusers resolved for a case.
+fn scheduler(case: &XlCase) -> Box<dyn Scheduler> {
+    let text = serde_json::to_string(&case.scheduler_config).unwrap();
+    SchedulerConfig::from_json(&text).unwrap().build().unwrap()
+}
+
+fn start<B: DiffusionBackend>(case: &XlCase, pipeline: &Pipeline<B>) -> Run<B> {
+    let pipeline = pipeline.clone().with_scheduler(scheduler(case));
+    pipeline.run(&case.request()).unwrap()
+}
+
+/// Runs a case and says how it fails.
+fn check<B: DiffusionBackend>(
+    case: &XlCase,
+    pipeline: &Pipeline<B>,
+    tolerance: Tolerance,
+) -> Option<String> {
+    let mut run = start(case, pipeline);
+    let latents = run.finish_latents().unwrap();
+    let reference = case.tensors();
+    let (shape, expected) = reference.f32("output.latents");
+    assert_eq!(latents.shape(), shape[..], "{}", case.name);
+    let error = relative_l2(latents.values(), &expected);
+    println!("{:<24} latents {error:.2e}", case.name);
+    if !error.is_finite() || error > tolerance.latents {
+        return Some(format!("{}: latents differ by {error:.2e}", case.name));
+    }
+    reference.names().iter().find(|name| *name == "output.image_u8")?;
+    let images = run.finish().unwrap();
+    let (shape, expected) = reference.u8("output.image_u8");
+    assert_eq!(images.len(), shape[0]);
+    let found: Vec<u8> = images.iter().flat_map(|image| image.as_raw().iter().copied()).collect();
+    assert_eq!(found.len(), expected.len());
+    let worst = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+    (worst > tolerance.byte).then(|| format!("{}: a byte differs by {worst}", case.name))
+}
+
+/// Runs the cases of all repositories, and reports all that fail.
+fn check_all<B: DiffusionBackend>(device: &<B as BackendTypes>::Device, tolerance: Tolerance) {
+    let mut failures = Vec::new();
+    let repositories =
+        [("tiny-sdxl", &BASE[..]), ("tiny-sdxl-lcm", &["lcm"]), ("tiny-sdxl-refiner", &REFINER)];
+    for (model, names) in repositories {
+        let pipeline = load::<B>(model, device);
+        for name in names {
+            let case = XlCase::load(name);
+            assert_eq!(case.model, model);
+            failures.extend(check(&case, &pipeline, tolerance));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[cfg(feature = "ndarray")]
+mod cpu {
+    use burn::tensor::Tensor;
+    use sd_core::{
+        ImageToImage,
+        backend::Cpu,
+        component::{PromptRole, TextInput},
+    };
+
+    use super::*;
+
+    #[test]
+    fn xl_latents_and_images_are_those_of_diffusers() {
+        check_all::<Cpu>(&Default::default(), Tolerance { latents: 1e-4, byte: 2 });
+    }
+
+    /// The embeddings of both encoders, and the pooled ones of the second.
+    #[test]
+    fn xl_embeddings_are_those_of_diffusers() {
+        let pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
+        let flat = |tensor: Tensor<Cpu, 1>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
+        for name in ["two_prompts", "clip_skip"] {
+            let (case, request) = (XlCase::load(name), XlCase::load(name).text());
+            let mut input = TextInput::new(&request.prompts, PromptRole::Positive);
+            input.prompts_2 = (!request.prompts_2.is_empty()).then_some(&request.prompts_2[..]);
+            input.clip_skip = request.clip_skip;
+            let encoded = pipeline.text_encoder().encode(&input).unwrap();
+            let encoded = encoded.repeat_each(request.images_per_prompt);
+            let tensors = case.tensors();
+            let found = [
+                ("output.prompt_embeds", flat(encoded.context.flatten(0, 2))),
+                ("output.pooled_prompt_embeds", flat(encoded.pooled.unwrap().flatten(0, 1))),
+            ];
+            for (key, found) in found {
+                let error = relative_l2(&found, &tensors.f32(key).1);
+                assert!(error <= 1e-5, "{name}, {key}: {error:.2e}");
+            }
+        }
+    }
+
+    /// From the base's prompt to the refiner's picture, as a user does it.
+    #[test]
+    fn the_refiner_goes_on_from_the_base() {
+        let (base, refined) = (XlCase::load("base_end"), XlCase::load("refiner_start"));
+        let pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
+        let mut run = start(&base, &pipeline);
+        assert_eq!(run.len(), 6);
+        assert!(run.by_ref().all(|step| step.unwrap().total == 6));
+        let latents = run.finish_latents().unwrap();
+        let refiner = load::<Cpu>("tiny-sdxl-refiner", &Default::default());
+        let request = ImageToImage::new(latents, refined.text()).denoising_start(0.6);
+        let mut run = refiner.with_scheduler(scheduler(&refined)).run(&request).unwrap();
+        assert_eq!(run.len(), 4);
+        let latents = run.finish_latents().unwrap();
+        let error = relative_l2(latents.values(), &refined.tensors().f32("output.latents").1);
+        assert!(error <= 1e-4, "{error:.2e}");
+    }
+
+    /// Both encoders' parameters are told apart.
+    #[test]
+    fn parameters_bear_the_name_of_their_component() {
+        let mut pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        pipeline.visit_parameters(&mut |component, _| {
+            *counts.entry(component.to_owned()).or_default() += 1;
+        });
+        let names: Vec<&str> = counts.keys().map(String::as_str).collect();
+        assert_eq!(names, ["text_encoder", "text_encoder_2", "unet", "vae"]);
+        assert_eq!(counts["text_encoder"] + 1, counts["text_encoder_2"], "text_projection");
+        let mut mapped = std::collections::BTreeMap::<String, usize>::new();
+        let count = &mut |component: &str, _: &str, value| {
+            *mapped.entry(component.to_owned()).or_default() += 1;
+            value
+        };
+        pipeline.map_parameters(count).unwrap();
+        assert_eq!(mapped, counts);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+mod wgpu {
+    use sd_core::backend::{Wgpu, wgpu_available};
+
+    use super::*;
+    use crate::common::skip;
+
+    #[test]
+    fn wgpu_xl_latents_and_images_are_those_of_diffusers() {
+        match wgpu_available() {
+            Ok(()) => {
+                check_all::<Wgpu>(&Default::default(), Tolerance { latents: 1e-3, byte: 3 });
+            }
+            Err(error) => skip("wgpu", &error),
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use sd_core::backend::{Cuda, cuda_available};
+
+    use super::*;
+    use crate::common::skip;
+
+    #[test]
+    fn cuda_xl_latents_and_images_are_those_of_diffusers() {
+        match cuda_available() {
+            Ok(()) => {
+                check_all::<Cuda>(&Default::default(), Tolerance { latents: 1e-2, byte: 8 });
+            }
+            Err(error) => skip("cuda", &error),
+        }
+    }
+}
