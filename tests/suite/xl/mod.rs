@@ -69,9 +69,10 @@ fn check<B: DiffusionBackend>(
 mod cpu {
     use burn::tensor::Tensor;
     use sd_core::{
-        ImageToImage,
+        ImageToImage, Latents, TextToImage,
         backend::Cpu,
         component::{PromptRole, TextInput},
+        inspect, parameters, refined_parameters,
     };
 
     use super::*;
@@ -122,6 +123,48 @@ mod cpu {
         let latents = run.finish_latents().unwrap();
         let error = relative_l2(latents.values(), &refined.tensors().f32("output.latents").1);
         assert!(error <= 1e-4, "{error:.2e}");
+    }
+
+    /// A picture's text says everything that it depends on, the first model's part too.
+    #[test]
+    fn pictures_tell_what_was_given() {
+        let pipeline = load::<Cpu>("tiny-sdxl", &Default::default());
+        let text = TextToImage::new("a cat")
+            .prompt_2("in oil, by a master")
+            .negative_prompt_2("frame")
+            .original_size(256, 128)
+            .crops_coords_top_left(8, 0)
+            .negative_target_size(64, 32)
+            .seed(42);
+        let first = parameters(&pipeline, &text, 0);
+        for expected in [
+            "Seed: 42",
+            "Prompt 2: \"in oil, by a master\", Negative prompt 2: frame",
+            "Original size: 256x128, Crop top left: \"8,0\", Negative target size: 64x32",
+        ] {
+            assert!(first.contains(expected), "{expected} in {first}");
+        }
+        let latents = Latents::new([1, 4, 1, 1], vec![0.0; 4]).unwrap();
+        let text = TextToImage::new("a cat").aesthetic_score(7.5).seed(43);
+        let refined = ImageToImage::new(latents, text).denoising_start(0.5);
+        let both = refined_parameters(&first, &pipeline, &refined, 0);
+        let second = both.strip_prefix(&first).unwrap();
+        let expected = "Refiner seed: 43, Denoising start: 0.5, Aesthetic score: 7.5";
+        assert!(second.contains(expected), "{expected} in {second}");
+    }
+
+    /// A component of another class is as good as none.
+    #[test]
+    fn components_of_another_class_are_reported() {
+        let directory = repository("tiny-sdxl-refiner");
+        let report = inspect::<Cpu>(directory.path()).unwrap();
+        assert!(report.requires_aesthetics_score && report.missing.is_empty());
+        let index = directory.path().join("model_index.json");
+        let text = std::fs::read_to_string(&index).unwrap();
+        let other = text.replace("CLIPTextModelWithProjection", "CLIPTextModel");
+        assert_ne!(text, other);
+        std::fs::write(&index, other).unwrap();
+        assert_eq!(inspect::<Cpu>(directory.path()).unwrap().missing, ["text_encoder_2"]);
     }
 
     /// Both encoders' parameters are told apart.
