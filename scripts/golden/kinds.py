@@ -11,6 +11,7 @@ from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
+    DPMSolverSDEScheduler,
     EulerAncestralDiscreteScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
@@ -39,6 +40,7 @@ SMALL_UNET = dict(
 )
 BASE = dict(
     scheduler=None,
+    scheduler_changes={},
     prompt="a red dragon over the sea!",
     negative_prompt="dark",
     steps=5,
@@ -52,13 +54,25 @@ BASE = dict(
     noise_level=None,
 )
 IMAGE = dict(model="tiny-sd1", images_per_prompt=2)
-SCHEDULERS = {kind.__name__: kind for kind in (EulerAncestralDiscreteScheduler, EulerDiscreteScheduler)}
+SCHEDULERS = {
+    kind.__name__: kind for kind in (DPMSolverSDEScheduler, EulerAncestralDiscreteScheduler, EulerDiscreteScheduler)
+}
 DEPTH = dict(model="tiny-sd2-depth", strength=0.8)
 UPSCALER = dict(model="tiny-upscaler", width=16, height=8, noise_level=20)
 
 CASES = {
     "image": IMAGE | dict(strength=0.6, steps=7, negative_prompt="blurry"),
     "image_seeds": IMAGE | dict(strength=0.5, seed=None, seeds=[3, 4], scheduler="EulerAncestralDiscreteScheduler"),
+    "image_sde": IMAGE
+    | dict(
+        strength=0.5,
+        guidance_scale=3.0,
+        images_per_prompt=1,
+        width=32,
+        height=32,
+        scheduler="DPMSolverSDEScheduler",
+        scheduler_changes=dict(noise_sampler_seed=7),
+    ),
     "depth": DEPTH | dict(images_per_prompt=2),
     "depth_euler": DEPTH | dict(scheduler="EulerDiscreteScheduler", strength=0.5),
     "upscaler": UPSCALER | dict(images_per_prompt=2),
@@ -146,7 +160,8 @@ def load(request: dict):
     pipeline = load_plain() if request["model"] == "tiny-sd1" else load_kind(request)
     pipeline.set_progress_bar_config(disable=True)
     if request["scheduler"]:
-        pipeline.scheduler = SCHEDULERS[request["scheduler"]].from_config(pipeline.scheduler.config)
+        kind = SCHEDULERS[request["scheduler"]]
+        pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **request["scheduler_changes"])
     text_encoder = pipeline.text_encoder
     object.__setattr__(text_encoder, "text_model", text_encoder)  # see pipelines.load
     return pipeline

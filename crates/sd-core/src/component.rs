@@ -151,6 +151,11 @@ pub trait Denoiser<B: Backend>: Parameters<B> {
         0
     }
 
+    /// Whether it needs an entry of its table of classes for each row (the noise level of an upscaler).
+    fn reads_class_labels(&self) -> bool {
+        false
+    }
+
     /// Height and width of the latents that the model was trained on.
     fn sample_size(&self) -> [usize; 2];
 
@@ -196,6 +201,11 @@ pub trait LatentCodec<B: Backend>: Parameters<B> {
 
     /// Channels of the latents.
     fn latent_channels(&self) -> usize;
+
+    /// What the encoder's latents are multiplied by, if that is one number.
+    fn scaling_factor(&self) -> Option<f64> {
+        None
+    }
 
     /// Decodes latents as the denoiser has them.
     ///

@@ -22,6 +22,8 @@ pub struct ModelReport {
     pub class: String,
     /// Whether this crate runs that class.
     pub supported: bool,
+    /// Whether its denoiser reads an aesthetic score, as SDXL's refiner.
+    pub requires_aesthetics_score: bool,
     /// The components, in the order of the index.
     pub components: Vec<ComponentReport>,
     /// Components that are needed and not there.
@@ -54,13 +56,13 @@ pub struct ComponentReport {
 /// weights; a broken component is reported and does not hide the others. Nothing runs on the backend, so any will do.
 ///
 /// # Errors
-/// When it is no model directory.
+/// When it is no model directory, or an option of its index is broken.
 pub fn inspect<B: DiffusionBackend>(directory: impl AsRef<Path>) -> Result<ModelReport, Error> {
     let index = ModelIndex::open(directory.as_ref())?;
     let components: Vec<ComponentReport> = index
         .components()
         .into_iter()
-        .map(|(name, entry)| component::<B>(index.directory(), name, entry))
+        .map(|(name, entry)| component::<B>(&index, name, entry))
         .collect();
     let usable = |name: &str| {
         let found = components.iter().find(|component| component.name == name);
@@ -71,13 +73,42 @@ pub fn inspect<B: DiffusionBackend>(directory: impl AsRef<Path>) -> Result<Model
     Ok(ModelReport {
         class: index.class().to_owned(),
         supported: PIPELINE_CLASSES.contains(&index.class()),
+        requires_aesthetics_score: index.is_xl()
+            && index.flag("requires_aesthetics_score", false)?,
         parameters: components.iter().map(|component| component.parameters).sum(),
         components,
         missing,
     })
 }
 
-fn component<B: DiffusionBackend>(model: &Path, name: &str, entry: Entry) -> ComponentReport {
+/// The classes of text encoders whose pooled vectors SDXL reads.
+const WITH_PROJECTION: [&str; 1] = ["CLIPTextModelWithProjection"];
+
+/// The classes that a component may have in a pipeline, if only some are known.
+fn classes(index: &ModelIndex, name: &str) -> Option<&'static [&'static str]> {
+    let only_first = index.is_xl() && !index.has("text_encoder_2");
+    Some(match name {
+        "text_encoder" if only_first => &WITH_PROJECTION,
+        "text_encoder" => &loading::TEXT_ENCODERS,
+        "text_encoder_2" => &WITH_PROJECTION,
+        "tokenizer" | "tokenizer_2" => &loading::TOKENIZERS,
+        "unet" => &loading::UNETS,
+        "vae" => &loading::VAES,
+        _ => return None,
+    })
+}
+
+/// Refuses a component whose class the pipeline does not run.
+fn check_class(index: &ModelIndex, name: &str, class: &str) -> Result<(), String> {
+    match classes(index, name).filter(|_| index.needed().contains(&name)) {
+        Some(classes) if !classes.contains(&class) => {
+            Err(format!("the class is not supported, expected {}", classes.join(" or ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn component<B: DiffusionBackend>(index: &ModelIndex, name: &str, entry: Entry) -> ComponentReport {
     let mut report = ComponentReport {
         name: name.to_owned(),
         class: None,
@@ -88,14 +119,14 @@ fn component<B: DiffusionBackend>(model: &Path, name: &str, entry: Entry) -> Com
         problem: None,
     };
     if let Entry::Class(class) = entry {
-        let directory = model.join(name);
+        let directory = index.directory().join(name);
         let found = match directory.is_dir() {
             true => {
                 examine::<B>(&directory, &class, &mut report).map_err(|error| error.to_string())
             }
             false => Err("no such directory".to_owned()),
         };
-        report.problem = found.err();
+        report.problem = found.and_then(|()| check_class(index, name, &class)).err();
         report.class = Some(class);
     }
     report

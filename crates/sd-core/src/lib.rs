@@ -51,7 +51,7 @@ pub use error::{Error, ModelError};
 pub use inspect::{ComponentReport, ModelReport, inspect};
 pub use inspect_file::{FileComponent, FileReport, inspect_file};
 pub use latents::{Latents, LatentsError};
-pub use metadata::parameters;
+pub use metadata::{parameters, refined_parameters};
 pub use output::{check_writable, write_atomically};
 pub use picture::{save_png, to_images};
 pub use pipeline::{LoadOptions, Pipeline, PipelineBuilder, PipelineConfig, PipelineParameterMap};

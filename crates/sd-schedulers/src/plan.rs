@@ -79,6 +79,11 @@ impl Plan {
         Self { init_noise_sigma, ..self }
     }
 
+    /// The same with another range of the sigmas that noise is asked for, if any is asked for at all.
+    pub(crate) fn with_noise_range(self, range: [f64; 2]) -> Self {
+        Self { noise_range: self.noise_range.map(|_| range), ..self }
+    }
+
     /// Steps to make, as the user counts them: those requested less those before `begin`.
     pub fn steps(&self) -> usize {
         self.steps
@@ -131,7 +136,8 @@ impl Plan {
     }
 
     /// The least and the greatest sigma of the intervals that noise is asked for, if the sampler names any: what a Brownian
-    /// motion for [`Run::with_interval_noise`](crate::Run::with_interval_noise) has to reach over.
+    /// motion for [`Run::with_interval_noise`](crate::Run::with_interval_noise) has to reach over. For samplers in
+    /// k-diffusion's terms (DPM++ SDE and 3M SDE) these are the ends of the whole schedule, wherever the run begins.
     pub fn noise_range(&self) -> Option<[f64; 2]> {
         self.noise_range
     }

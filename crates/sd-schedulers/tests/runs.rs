@@ -253,6 +253,20 @@ fn stochastic_samplers_take_noise_by_intervals() {
     );
 }
 
+/// diffusers takes the ends of all sigmas, and a Brownian motion over another range is another one.
+#[test]
+fn noise_reaches_over_the_whole_schedule_wherever_a_run_begins() {
+    for sampler in [Sampler::DpmPlusPlusSde, Sampler::DpmPlusPlus3MSde] {
+        let scheduler = scheduler(sampler);
+        let whole = scheduler.plan(&PlanRequest::new(9)).unwrap();
+        let [first, .., last, zero] = whole.sigmas() else { panic!("{sampler:?}") };
+        assert_eq!((whole.noise_range(), *zero), (Some([*last, *first]), 0.0), "{sampler:?}");
+        let part = scheduler.plan(&PlanRequest::new(9).begin(5)).unwrap();
+        assert!(part.sigmas()[0] < *first, "{sampler:?}");
+        assert_eq!(part.noise_range(), whole.noise_range(), "{sampler:?}");
+    }
+}
+
 #[test]
 fn custom_schedules_and_rules_exclude_each_other() {
     let karras = SchedulerKind::DpmPlusPlus2MKarras.default_scheduler().unwrap();

@@ -1,6 +1,8 @@
 //! Reference runs of diffusers, and comparisons with them.
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod compare;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +12,8 @@ use safetensors::SafeTensors;
 use sd_core::{Latents, SchedulerKind, Seeds, TextToImage};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+pub(crate) use compare::{Tolerance, compare};
 
 /// A file or directory of `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> PathBuf {

@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 use crate::common::{Tensors, copy, fixture};
 
-pub(crate) const CASES: [&str; 6] =
-    ["image", "image_seeds", "depth", "depth_euler", "upscaler", "upscaler_unguided"];
+#[allow(dead_code, reason = "a GPU that the CPU plays makes a few of them")]
+pub(crate) const CASES: [&str; 7] =
+    ["image", "image_sde", "image_seeds", "depth", "depth_euler", "upscaler", "upscaler_unguided"];
 
 /// A `kind_*.json`.
 #[derive(Debug, Clone, Deserialize)]

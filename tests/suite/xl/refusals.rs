@@ -1,7 +1,15 @@
 //! Requests and directories that do not fit SDXL, or do not fit other models.
 
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
 use image::RgbImage;
-use sd_core::{ImageToImage, Latents, LoadOptions, Pipeline, TextToImage, backend::Cpu};
+use sd_core::{
+    Error, ImageToImage, Latents, LoadOptions, Pipeline, TextToImage,
+    backend::Cpu,
+    component::{LatentCodec, PosteriorDraw},
+    sd_nn::checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters},
+};
 
 use super::repository;
 use crate::common::fixture;
@@ -55,6 +63,53 @@ fn sources_that_do_not_fit_are_refused() {
     assert!(refused(broken).contains("not finite"));
     let weak = ImageToImage::new(latents([1, 4, 2, 2], 0.0), text).strength(0.1);
     assert!(refused(weak).contains("no step is left of 2"));
+}
+
+/// An autoencoder that only says that it was asked.
+struct Asked(Arc<dyn LatentCodec<Cpu>>);
+
+impl Parameters<Cpu> for Asked {
+    fn visit_parameters(&self, _visit: &mut dyn FnMut(ParameterView<'_, Cpu>)) {}
+
+    fn map_parameters(&mut self, _map: &mut ParameterMap<'_, Cpu>) -> Result<(), ParameterError> {
+        Ok(())
+    }
+}
+
+impl LatentCodec<Cpu> for Asked {
+    fn factor(&self) -> usize {
+        self.0.factor()
+    }
+
+    fn latent_channels(&self) -> usize {
+        self.0.latent_channels()
+    }
+
+    fn decode(&self, latents: Tensor<Cpu, 4>) -> Result<Tensor<Cpu, 4>, Error> {
+        self.0.decode(latents)
+    }
+
+    fn encode(
+        &self,
+        _image: Tensor<Cpu, 4>,
+        _draw: PosteriorDraw<Cpu>,
+    ) -> Result<Tensor<Cpu, 4>, Error> {
+        Err(Error::component("vae", "was asked"))
+    }
+}
+
+#[test]
+fn what_is_refused_is_refused_before_the_source_is_encoded() {
+    let sd1 = load(&fixture("tiny-sd1")).unwrap();
+    let asked = Arc::new(Asked(sd1.vae().clone()));
+    let sd1 = sd1.with_vae(asked).unwrap();
+    let text = TextToImage::new("a cat").steps(2);
+    let error = |text: TextToImage| {
+        let request = ImageToImage::new(RgbImage::new(16, 16), text).strength(0.5);
+        sd1.run(&request).unwrap_err().to_string()
+    };
+    assert!(error(text.clone()).contains("was asked"));
+    assert!(error(text.prompt_2("a dog")).contains("prompt_2"));
 }
 
 #[test]

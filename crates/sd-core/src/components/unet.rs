@@ -95,6 +95,10 @@ impl<B: DiffusionBackend> Denoiser<B> for UNetDenoiser<B> {
         self.model.config().in_channels.saturating_sub(self.latent_channels())
     }
 
+    fn reads_class_labels(&self) -> bool {
+        self.model.config().num_class_embeds.is_some()
+    }
+
     fn sample_size(&self) -> [usize; 2] {
         self.model
             .config()

@@ -18,8 +18,9 @@ use crate::{
 
 /// `AutoencoderKL`, which scales latents as its configuration says.
 ///
-/// SDXL's overflows in f16. When a result in f16 is not finite, it is made again in f32, by tiles if it is large, with a
-/// warning; from then on everything is computed in f32.
+/// SDXL's overflows in f16. When a result in f16 is not finite, it is made again in f32, with a warning; from then on
+/// everything is computed in f32. What is decoded in f32 goes by tiles if it is large; what is encoded always goes whole, so
+/// the latents are those of f32 from the start, and need its memory.
 #[derive(Debug, Clone)]
 pub struct VaeCodec<B: DiffusionBackend> {
     model: AutoencoderKL<B>,
@@ -135,6 +136,10 @@ impl<B: DiffusionBackend> LatentCodec<B> for VaeCodec<B> {
         self.model.config().latent_channels
     }
 
+    fn scaling_factor(&self) -> Option<f64> {
+        Some(self.model.config().scaling_factor)
+    }
+
     fn decode(&self, latents: Tensor<B, 4>) -> Result<Tensor<B, 4>, Error> {
         self.decode_with(latents, widened)
     }
@@ -221,6 +226,26 @@ mod tests {
         let again = VaeCodec { narrow: false, ..broken(&model) };
         let decoded = again.decode_with(latents, widen).unwrap();
         assert!(!finite(&decoded).unwrap(), "only f16 is in doubt");
+    }
+
+    /// From f64 here, which the CPU has beside f32.
+    #[test]
+    fn all_weights_are_turned_into_f32_with_their_values() {
+        let mut other = model();
+        let values = |model: &AutoencoderKL<B>| {
+            let mut values = Vec::new();
+            model.visit_parameters(&mut |view| {
+                let data = view.tensor().try_into_data().unwrap();
+                values.push((data.dtype, data.iter::<f32>().collect::<Vec<_>>()));
+            });
+            values
+        };
+        let expected = values(&other);
+        assert!(expected.len() > 10);
+        other.map_parameters(&mut |_, value| value.cast(FloatDType::F64)).unwrap();
+        assert!(values(&other).iter().all(|(dtype, _)| *dtype == DType::F64));
+        let wide = widened(&other).unwrap();
+        assert!(values(&wide) == expected && wide.dtype() == DType::F32);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use sd_schedulers::{NoiseGenerator, NoiseLevel, Scheduler, add_noise, normal};
 
 use super::{PipelineConfig, start::spread};
 use crate::{
-    Error, Seeds,
+    Error, ModelError, Seeds,
     component::{DenoiserInput, Hook},
     guidance::GuidanceContext,
     picture::from_image,
@@ -64,7 +64,8 @@ impl<B: DiffusionBackend> Setting<'_, B> {
     ) -> Result<Beside<B>, Error> {
         let [batch, _, height, width] = self.shape;
         let level = self.noise_level(request.noise_level)?;
-        // One generator draws before pictures are repeated, several draw for each, as in diffusers.
+        // One generator draws before pictures are repeated, as in diffusers. Several draw for each picture of the result, so
+        // that it can be made again by its own seed; diffusers takes the first ones and repeats their noise.
         let count = match &request.text.seeds {
             Seeds::Batch(_) => request.images.len(),
             Seeds::PerImage(_) => batch,
@@ -79,8 +80,7 @@ impl<B: DiffusionBackend> Setting<'_, B> {
     /// How much noise a timestep of the training is.
     fn noise_level(&self, found: usize) -> Result<NoiseLevel, Error> {
         let Some(scheduler) = self.low_res_scheduler else {
-            let reason = "it has no low_res_scheduler, whose noise it is";
-            return Err(RequestError::NotForModel { name: "noise_level", reason }.into());
+            return Err(ModelError::NotGiven("low_res_scheduler").into());
         };
         let schedule = scheduler.config().training()?.schedule()?;
         let levels = schedule.alphas_cumprod();

@@ -105,6 +105,11 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
         let denoiser = self.denoiser.ok_or(ModelError::NotGiven("denoiser"))?;
         let vae = self.vae.ok_or(ModelError::NotGiven("vae"))?;
         let scheduler = self.scheduler.ok_or(ModelError::NotGiven("scheduler"))?;
+        if let (Some(_), Some(scale)) = (&self.low_res_scheduler, vae.scaling_factor())
+            && let Some(warning) = other_scale(scale)
+        {
+            tracing::warn!("{warning}");
+        }
         Ok(Pipeline {
             parts: Parts { text_encoder, denoiser, vae, config: self.config }.checked()?,
             scheduler,
@@ -113,5 +118,28 @@ impl<B: DiffusionBackend> PipelineBuilder<B> {
             hooks: self.hooks,
             device: self.device,
         })
+    }
+}
+
+/// The scale of the upscaler's latents, which diffusers puts in the place of any other.
+const UPSCALER_SCALE: f64 = 0.08333;
+
+/// What to say of an upscaler whose autoencoder has another scale.
+fn other_scale(found: f64) -> Option<String> {
+    (found != UPSCALER_SCALE).then(|| {
+        format!(
+            "the vae of this upscaler has scaling_factor {found}; diffusers takes {UPSCALER_SCALE} for all upscalers"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_scales_of_upscalers_are_told() {
+        assert_eq!(other_scale(0.08333), None);
+        assert!(other_scale(0.18215).unwrap().contains("scaling_factor 0.18215"));
     }
 }

@@ -107,6 +107,8 @@ impl<B: DiffusionBackend> Pipeline<B> {
         let Stretch { plan, steps } = Stretch::of(scheduler.as_ref(), any)?;
         let size = any.size(self.default_size(), self.parts.vae.factor())?;
         let time_ids = self.time_ids(request, size)?;
+        // What does not fit is refused before a source is encoded.
+        let prompts = Prompts::new(&self.parts, request, time_ids)?;
         let shape = self.latent_shape(request, size);
         let mut noise = noise::generator(request);
         let beside = self.beside(any, shape, noise.as_mut())?;
@@ -124,7 +126,7 @@ impl<B: DiffusionBackend> Pipeline<B> {
             noise,
             guidance: self.guidance.clone(),
             hooks: beside.into_iter().chain(self.hooks.iter().cloned()).collect(),
-            prompts: Prompts::new(&self.parts, request, time_ids)?,
+            prompts,
             guidance_scale: request.guidance_scale,
             guidance_rescale: request.guidance_rescale,
             failed: None,

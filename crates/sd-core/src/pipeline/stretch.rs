@@ -39,7 +39,8 @@ impl Stretch {
             return Err(none.into());
         }
         let plan = scheduler.plan(&whole.begin(begin))?;
-        let steps = match text.denoising_end {
+        // The end of the schedule is no cutoff: samplers that count timesteps otherwise (EDM) end below 0.
+        let steps = match text.denoising_end.filter(|end| *end < 1.0) {
             None => plan.steps(),
             Some(share) => {
                 let cutoff = cutoff(scheduler.config(), share);
@@ -61,9 +62,7 @@ fn begin(
     image: &ImageToImage,
 ) -> Result<usize, Error> {
     let Some(share) = image.denoising_start else {
-        // Truncated, as in diffusers.
-        let made = (whole.steps as f64 * image.strength) as usize;
-        return Ok(whole.steps.saturating_sub(made));
+        return Ok(whole.steps.saturating_sub(image.strength_steps()));
     };
     let cutoff = cutoff(scheduler.config(), share);
     let [mut low, mut high] = [0, whole.steps];
@@ -137,6 +136,18 @@ mod tests {
         assert_eq!(checked, 54);
     }
 
+    /// Their timesteps are logarithms of sigmas, below 0 at the end.
+    #[test]
+    fn the_whole_share_is_the_whole_schedule() {
+        for kind in ["EDM Euler".parse().unwrap(), SchedulerKind::Euler] {
+            let scheduler = kind.default_scheduler().unwrap();
+            let text = TextToImage::new("").steps(10);
+            let whole = timesteps(&*scheduler, (&text).into());
+            let end = text.denoising_end(1.0);
+            assert_eq!(timesteps(&*scheduler, (&end).into()), whole, "{kind}");
+        }
+    }
+
     #[test]
     fn strength_is_a_share_of_the_steps() {
         let scheduler = scheduler(SchedulerKind::Euler, "leading");
@@ -154,8 +165,7 @@ mod tests {
             let error = steps(9, strength).err().unwrap().to_string();
             assert!(error.contains("no step is left of 9"), "{error}");
         }
-        let text = TextToImage::new("").steps(10).denoising_end(0.0);
-        assert!(Stretch::of(&*scheduler, (&text).into()).is_err());
+        let text = TextToImage::new("").steps(10);
         let end = ImageToImage::new(source(), text.denoising_end(0.5)).denoising_start(0.5);
         assert!(Stretch::of(&*scheduler, (&end).into()).is_err());
     }

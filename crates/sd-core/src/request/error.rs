@@ -6,19 +6,54 @@ use thiserror::Error;
 
 /// The numbers that are allowed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bounds(core::ops::RangeInclusive<f64>);
+pub struct Bounds {
+    range: core::ops::RangeInclusive<f64>,
+    left_out: Option<End>,
+}
+
+/// An end of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Start,
+    Last,
+}
 
 impl From<core::ops::RangeInclusive<f64>> for Bounds {
     fn from(range: core::ops::RangeInclusive<f64>) -> Self {
-        Self(range)
+        Self { range, left_out: None }
+    }
+}
+
+impl Bounds {
+    /// Numbers above the first, and up to the second.
+    pub(super) fn above(start: f64, end: f64) -> Self {
+        Self { range: start..=end, left_out: Some(End::Start) }
+    }
+
+    /// Numbers from the first on, and below the second.
+    pub(super) fn below(start: f64, end: f64) -> Self {
+        Self { range: start..=end, left_out: Some(End::Last) }
+    }
+
+    /// Whether a number is finite and allowed.
+    pub(super) fn contains(&self, value: f64) -> bool {
+        let left_out = match self.left_out {
+            None => false,
+            Some(End::Start) => value == *self.range.start(),
+            Some(End::Last) => value == *self.range.end(),
+        };
+        value.is_finite() && self.range.contains(&value) && !left_out
     }
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.end().is_finite() {
-            true => write!(f, "{} to {}", self.0.start(), self.0.end()),
-            false => f.write_str("a finite number"),
+        let (start, end) = (self.range.start(), self.range.end());
+        match self.left_out {
+            _ if !end.is_finite() => f.write_str("a finite number"),
+            None => write!(f, "{start} to {end}"),
+            Some(End::Start) => write!(f, "above {start} and up to {end}"),
+            Some(End::Last) => write!(f, "{start} or more and below {end}"),
         }
     }
 }
@@ -54,6 +89,16 @@ pub enum RequestError {
         /// What is given.
         name: &'static str,
         /// Why the model does not read it.
+        reason: &'static str,
+    },
+    /// Two things of which only one can be given.
+    #[error("{name} and {other} are given, expected one of them: {reason}")]
+    Exclusive {
+        /// What is given.
+        name: &'static str,
+        /// What is given, too.
+        other: &'static str,
+        /// Why there is no use for both.
         reason: &'static str,
     },
     /// A number of sources that does not go into the number of pictures.

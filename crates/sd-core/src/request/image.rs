@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use super::{RequestError, TextToImage, finite};
+use super::{Bounds, RequestError, TextToImage, finite};
 use crate::Latents;
 
 /// What a picture is made from.
@@ -114,6 +114,11 @@ impl ImageToImage {
         Self { denoising_start: Some(denoising_start), ..self }
     }
 
+    /// The last steps that are made by the strength: truncated, as in diffusers.
+    pub(crate) fn strength_steps(&self) -> usize {
+        (self.text.steps as f64 * self.strength) as usize
+    }
+
     /// Checks everything that does not depend on the model.
     ///
     /// # Errors
@@ -125,14 +130,16 @@ impl ImageToImage {
         if sources == 0 || !batch.is_multiple_of(sources) {
             return Err(RequestError::SourceCount { found: sources, batch });
         }
-        let Some(start) = self.denoising_start else { return Ok(()) };
-        finite("denoising_start", start, 0.0..=1.0)?;
-        match self.text.latents {
-            Some(_) => Err(RequestError::NotForModel {
+        let steps = self.text.steps;
+        match (self.denoising_start, &self.text.latents) {
+            (None, _) if self.strength_steps() == 0 => Err(RequestError::NoStepsLeft { steps }),
+            (None, _) => Ok(()),
+            (Some(start), None) => finite("denoising_start", start, Bounds::below(0.0, 1.0)),
+            (Some(_), Some(_)) => Err(RequestError::Exclusive {
                 name: "latents",
+                other: "denoising_start",
                 reason: "from denoising_start on, no noise is added",
             }),
-            None => Ok(()),
         }
     }
 }
@@ -155,10 +162,14 @@ mod tests {
         assert_eq!(request.validate(), Ok(()));
         assert!(error(request.clone().strength(1.5)).contains("strength is 1.5"));
         assert!(error(request.clone().denoising_start(f64::NAN)).contains("denoising_start"));
+        let late = error(request.clone().denoising_start(1.0));
+        assert_eq!(late, "denoising_start is 1, expected 0 or more and below 1");
+        assert!(error(request.clone().strength(0.03)).contains("no step is left of 25"));
         let latents = Latents::new([1, 1, 1, 1], vec![0.0]).unwrap();
         let noise = ImageToImage { text: text.clone().latents(latents.clone()), ..request.clone() };
         assert_eq!(noise.validate(), Ok(()));
-        assert!(error(noise.denoising_start(0.5)).contains("no noise is added"));
+        let both = error(noise.denoising_start(0.5));
+        assert!(both.starts_with("latents and denoising_start are given"), "{both}");
         for count in [0, 3] {
             let request = ImageToImage::new(sources(&vec![[8, 8]; count]), text.clone());
             assert!(error(request).contains(&format!("{count} sources for 2 pictures")));

@@ -154,7 +154,8 @@ impl TextToImage {
         finite("guidance rescale", self.guidance_rescale, 0.0..=1.0)?;
         finite("eta", self.eta, 0.0..=1.0)?;
         self.sizes.validate()?;
-        self.denoising_end.map_or(Ok(()), |end| finite("denoising_end", end, 0.0..=1.0))?;
+        self.denoising_end
+            .map_or(Ok(()), |end| finite("denoising_end", end, Bounds::above(0.0, 1.0)))?;
         match &self.seeds {
             Seeds::PerImage(seeds) if seeds.len() != batch => {
                 Err(RequestError::Seeds { found: seeds.len(), batch })
@@ -191,14 +192,11 @@ impl TextToImage {
     }
 }
 
-fn finite(
-    name: &'static str,
-    value: f64,
-    range: core::ops::RangeInclusive<f64>,
-) -> Result<(), RequestError> {
-    match value.is_finite() && range.contains(&value) {
+fn finite(name: &'static str, value: f64, range: impl Into<Bounds>) -> Result<(), RequestError> {
+    let range = range.into();
+    match range.contains(value) {
         true => Ok(()),
-        false => Err(RequestError::Number { name, value, range: Bounds::from(range) }),
+        false => Err(RequestError::Number { name, value, range }),
     }
 }
 
@@ -219,6 +217,12 @@ mod tests {
         assert!(error(request.clone().guidance_scale(f64::INFINITY)).contains("finite"));
         assert!(error(request.clone().guidance_rescale(1.5)).contains("0 to 1"));
         assert!(error(request.clone().eta(-0.1)).contains("eta"));
+        for end in [0.0, -0.5, 1.5, f64::NAN] {
+            let message = error(request.clone().denoising_end(end));
+            let expected = format!("denoising_end is {end}, expected above 0 and up to 1");
+            assert_eq!(message, expected);
+        }
+        assert_eq!(request.clone().denoising_end(1.0).validate(), Ok(()));
         assert!(error(request.clone().images_per_prompt(0)).contains("0 pictures"));
         assert!(error(request.clone().images_per_prompt(usize::MAX)).contains("pictures"));
         assert!(error(request.clone().seed(vec![1, 2])).contains("2 seeds for 1"));

@@ -10,8 +10,9 @@ const AESTHETIC_SCORES: [f64; 2] = [6.0, 2.5];
 /// Numbers about the picture that SDXL is conditioned on (<https://arxiv.org/abs/2307.01952>, section 2.2). Sizes are width
 /// and height in pixels, as [`size`](super::TextToImage::size).
 ///
-/// Those of the negative prompt are the prompt's as long as none is given; then what is not given is the prompt's, and its
-/// crop the upper left corner.
+/// Those of the negative prompt are the prompt's as long as none is given; then an original or target size that is not given
+/// is the prompt's, and a crop that is not given the upper left corner. For the refiner, the negative prompt's crop is always
+/// the upper left corner if it is not given.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -200,6 +200,9 @@ impl SigmaLadder {
     ) -> Result<Plan, PlanError> {
         let last = rungs.sigmas.get(rungs.timesteps.len()).copied().unwrap_or_default();
         let plan = Plan::from_stages(request, stages, NoiseLevel::variance_exploding(last))?;
-        Ok(plan.with_init_noise_sigma(rungs.init_noise_sigma))
+        // Of all steps: a run that begins in the middle sees the same Brownian motion, as in diffusers and k-diffusion.
+        let positive = || rungs.sigmas.iter().copied().filter(|sigma| *sigma > 0.0);
+        let range = [positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max)];
+        Ok(plan.with_init_noise_sigma(rungs.init_noise_sigma).with_noise_range(range))
     }
 }
