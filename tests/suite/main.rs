@@ -8,5 +8,7 @@ mod demo;
 mod face;
 mod kinds;
 mod pipelines;
+#[cfg(feature = "ndarray")]
+mod single;
 mod threads;
 mod xl;

@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use sd_core::{
     DiffusionBackend, Latents, LoadOptions, Pipeline, Precision, Request, Run, TextToImage,
-    check_writable, inspect, parameters, save_png,
+    check_writable, inspect, parameters, save_png, sd_nn::checkpoint::SingleFileOptions,
 };
 
 use crate::{
@@ -37,13 +37,15 @@ impl Job for Generate<'_> {
         let request = request(arguments)?;
         request.validate()?;
 
+        let options = load_options::<B>(arguments, device, dtype);
+        // What the file of the model is said to be, the refiner is not.
+        let mut refining = options.clone().single_file(SingleFileOptions::default());
+        refining.vae = None;
         if let Some(refiner) = &arguments.xl.refiner {
             // It is loaded only when the model has done its part, lest both fill the memory.
-            check_model::<B>(refiner)?;
+            check_model::<B>(refiner, &refining)?;
         }
 
-        let mut options = LoadOptions::<B>::default().device(device).dtypes(dtype);
-        options.variant = arguments.variant.clone();
         let mut watch = Stopwatch::start();
         let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
         watch.lap("loaded");
@@ -56,17 +58,34 @@ impl Job for Generate<'_> {
 
         let request = arguments.xl.refinement(&request, run.finish_latents()?);
         drop((run, pipeline));
-        let pipeline = Pipeline::<B>::from_pretrained(refiner, &options)?;
+        let pipeline = Pipeline::<B>::from_pretrained(refiner, &refining)?;
         watch.lap("loaded the refiner");
         let run = steps(&pipeline, (&request).into(), &mut watch)?;
         output.write(run, &pipeline, (&request).into(), &mut watch)
     }
 }
 
+/// How the model is loaded.
+fn load_options<B: DiffusionBackend>(
+    arguments: &Txt2img,
+    device: B::Device,
+    dtype: Precision,
+) -> LoadOptions<B> {
+    let understood = arguments.single_file.understood();
+    let mut options = LoadOptions::default().device(device).dtypes(dtype).single_file(understood);
+    options.variant.clone_from(&arguments.variant);
+    options.vae.clone_from(&arguments.vae);
+    options.tokenizer.clone_from(&arguments.single_file.tokenizer);
+    options
+}
+
 /// Checks a model that is loaded later, by its configurations and headers.
-fn check_model<B: DiffusionBackend>(directory: &Path) -> Result<(), CliError> {
-    let report = inspect::<B>(directory)?;
-    let path = directory.display();
+fn check_model<B: DiffusionBackend>(path: &Path, options: &LoadOptions<B>) -> Result<(), CliError> {
+    if path.is_file() {
+        return Ok(Pipeline::check_single_file(path, options)?);
+    }
+    let report = inspect::<B>(path)?;
+    let path = path.display();
     if !report.supported {
         return Err(CliError::new(format!(
             "{path}: unsupported pipeline class `{}`",

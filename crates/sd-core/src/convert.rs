@@ -222,6 +222,10 @@ fn file_to_directory(
         }
     }
     write_json(&scratch.path().join("scheduler/scheduler_config.json"), &scheduler)?;
+    if let Some(scheduler) = single.low_res_scheduler_config() {
+        let path = scratch.path().join("low_res_scheduler/scheduler_config.json");
+        write_json(&path, &scheduler)?;
+    }
     write_json(&scratch.path().join("model_index.json"), &index)?;
     put(scratch, output)?;
     let components =

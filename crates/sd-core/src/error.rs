@@ -136,8 +136,8 @@ impl Error {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// There is no such directory.
-    #[error("{}: no such directory", .0.display())]
+    /// There is no such directory or file.
+    #[error("{}: no such directory or file", .0.display())]
     NotFound(PathBuf),
     /// It is a file.
     #[error("{}: a file, expected a model directory in diffusers' layout", .0.display())]
@@ -175,6 +175,36 @@ pub enum ModelError {
         /// What is supported.
         supported: Vec<&'static str>,
     },
+    /// A single file has no vocabulary, and none was given or lies beside it.
+    #[error(
+        "{}: a single file has no tokenizer, so a directory with CLIP's vocab.json and merges.txt is needed (the `tokenizer` of any Stable Diffusion 1.x, 2.x or XL in diffusers' layout), named by the options (`--tokenizer` of `sd`) or beside the file; looked in {}",
+        path.display(),
+        searched(looked_in)
+    )]
+    NoVocabulary {
+        /// The model's file.
+        path: PathBuf,
+        /// Where vocabularies were looked for.
+        looked_in: Vec<PathBuf>,
+    },
+    /// A vocabulary has more tokens than the text encoder knows.
+    #[error(
+        "{}: {found} tokens, but the {component} of {} knows {expected}: this is not its vocabulary",
+        vocabulary.display(),
+        path.display()
+    )]
+    VocabularySize {
+        /// The model's file.
+        path: PathBuf,
+        /// Which text encoder.
+        component: &'static str,
+        /// The directory of the vocabulary.
+        vocabulary: PathBuf,
+        /// Tokens of the vocabulary.
+        found: usize,
+        /// Rows of the token embedding.
+        expected: usize,
+    },
     /// A text encoder without the projection that SDXL's pooled vectors go through.
     #[error("{}: config.json names no CLIPTextModelWithProjection, whose pooled vectors SDXL reads", .0.display())]
     NoProjection(PathBuf),
@@ -187,4 +217,11 @@ pub enum ModelError {
     /// Components that do not fit together.
     #[error("{0}")]
     Mismatch(String),
+}
+
+/// Directories as a list.
+fn searched(directories: &[PathBuf]) -> String {
+    let shown: Vec<String> =
+        directories.iter().map(|directory| directory.display().to_string()).collect();
+    shown.join(", ")
 }

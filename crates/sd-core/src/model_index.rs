@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use sd_nn::config::{ConfigError, ConfigFile};
+use sd_nn::{
+    checkpoint::ModelFamily,
+    config::{ConfigError, ConfigFile},
+};
 use serde_json::Value;
 
 use crate::{Error, ModelError};
@@ -59,6 +62,11 @@ impl ModelIndex {
         Ok(Self { directory: directory.into(), file })
     }
 
+    /// What the index of a single file would say.
+    pub(crate) fn of_file(path: &Path, index: &Value) -> Result<Self, Error> {
+        Ok(Self { directory: path.into(), file: ConfigFile::from_text(path, &index.to_string())? })
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -76,6 +84,15 @@ impl ModelIndex {
     /// Whether this is a pipeline that makes pictures larger.
     pub(crate) fn is_upscaler(&self) -> bool {
         self.class() == UPSCALER
+    }
+
+    /// The family whose autoencoder this pipeline has, if it is not that of 1.x.
+    pub(crate) fn family(&self) -> Option<ModelFamily> {
+        match (self.is_xl(), self.is_upscaler()) {
+            (true, _) => Some(ModelFamily::XlBase),
+            (_, true) => Some(ModelFamily::Sd2Upscaler),
+            _ => None,
+        }
     }
 
     /// Whether this pipeline corrects outdated configurations of its scheduler.

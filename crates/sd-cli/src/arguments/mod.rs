@@ -1,5 +1,6 @@
 //! The command line.
 
+mod single_file;
 mod xl;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sd_core::{GeneratorKind, Precision, SchedulerKind};
 
+pub(crate) use single_file::SingleFile;
 pub(crate) use xl::Xl;
 
 use crate::{
@@ -54,8 +56,8 @@ pub(crate) enum DeviceKind {
 
 #[derive(Debug, Args)]
 pub(crate) struct Txt2img {
-    /// Model directory in diffusers' layout
-    #[arg(long, value_name = "DIR")]
+    /// Model directory in diffusers' layout, or a whole model in one file: .safetensors, .ckpt, .gguf
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// What the image is to show; may be empty
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
@@ -105,6 +107,9 @@ pub(crate) struct Txt2img {
     /// Variant of the weights, such as fp16 [default: the plain ones, or what is there]
     #[arg(long)]
     pub(crate) variant: Option<String>,
+    /// Another autoencoder: a `vae` directory, or a file that has one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) vae: Option<PathBuf>,
     /// Start from tensor `latents` of this file, unit-variance noise [b, c, h, w]
     #[arg(long, value_name = "FILE")]
     pub(crate) init_latents: Option<PathBuf>,
@@ -114,6 +119,8 @@ pub(crate) struct Txt2img {
     /// Where the image goes
     #[arg(long, value_name = "FILE", default_value = "out.png")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) single_file: SingleFile,
     #[command(flatten)]
     pub(crate) xl: Xl,
 }

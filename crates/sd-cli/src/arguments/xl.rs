@@ -42,8 +42,8 @@ pub(crate) struct Xl {
     /// Stop after this share of the schedule, above 0 and up to 1; the refiner goes on from there [default: the whole]
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub(crate) denoising_end: Option<f64>,
-    /// Directory of a refiner, which goes on after the model
-    #[arg(long, value_name = "DIR")]
+    /// Directory or file of a refiner, which goes on after the model
+    #[arg(long, value_name = "MODEL")]
     pub(crate) refiner: Option<PathBuf>,
     /// How much the refiner makes anew without --denoising-end, 0 to 1 [default: 0.3]
     #[arg(

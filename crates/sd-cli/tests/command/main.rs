@@ -5,6 +5,7 @@ mod bench;
 mod convert;
 mod inspect;
 mod refusals;
+mod single;
 mod training;
 mod txt2img;
 mod xl;

@@ -53,7 +53,7 @@ fn missing_and_foreign_models_are_refused() {
         assert!(message.contains(expected), "{message}");
     };
     says(Path::new("no/such/model"), "no such directory");
-    says(&fixture("README.md"), "a file");
+    says(&fixture("README.md"), "README.md");
     says(&fixture("unets"), "no model_index.json");
     let message = damaged(|model| {
         edit_json(&model.join("model_index.json"), "_class_name", r#""FluxPipeline""#)

@@ -82,19 +82,33 @@ impl ClipTokenizer {
             added_tokens: JsonFile::read(directory.join("added_tokens.json"))?,
             tokenizer: JsonFile::read(directory.join("tokenizer.json"))?,
         };
-        let vocabulary = match &files.tokenizer {
-            Some(file) => Some(Vocabulary::from_tokenizer_json(file)?),
-            None => Vocabulary::from_vocab_and_merges(
-                directory.join("vocab.json"),
-                directory.join("merges.txt"),
-            )?,
-        };
-        let vocabulary = vocabulary.ok_or_else(|| TokenizerError::Missing {
-            directory: directory.to_owned(),
-            looked_for: "tokenizer.json, or vocab.json with merges.txt",
-        })?;
-        let settings = Settings::resolve(&files)?;
-        let backend = pipeline::build(directory, vocabulary, &settings)?;
+        let vocabulary = Vocabulary::of(directory, files.tokenizer.as_ref())?;
+        Self::new(directory, vocabulary, &Settings::resolve(&files)?)
+    }
+
+    /// Takes only the vocabulary of a directory (`tokenizer.json`, else `vocab.json` and `merges.txt`); the special tokens
+    /// are CLIP's own, and `pad_token` fills up: `<|endoftext|>` for OpenAI's CLIP, `!` for OpenCLIP's models.
+    ///
+    /// For models without a tokenizer of their own: all of CLIP's share one vocabulary, and differ in the padding.
+    ///
+    /// # Errors
+    /// As [`from_dir`](Self::from_dir).
+    pub fn from_vocabulary(
+        directory: impl AsRef<Path>,
+        pad_token: &str,
+    ) -> Result<Self, TokenizerError> {
+        let directory = directory.as_ref();
+        let tokenizer = JsonFile::read(directory.join("tokenizer.json"))?;
+        let vocabulary = Vocabulary::of(directory, tokenizer.as_ref())?;
+        Self::new(directory, vocabulary, &Settings::published(pad_token)?)
+    }
+
+    fn new(
+        directory: &Path,
+        vocabulary: Vocabulary,
+        settings: &Settings,
+    ) -> Result<Self, TokenizerError> {
+        let backend = pipeline::build(directory, vocabulary, settings)?;
         let id = |role: &'static str| {
             let token = settings.content(role).unwrap_or_default();
             backend.token_to_id(token).ok_or_else(|| TokenizerError::SpecialTokenMissing {

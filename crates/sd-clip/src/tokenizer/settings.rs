@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
 use super::error::TokenizerError;
@@ -103,6 +103,23 @@ impl Settings {
             None => settings.read_legacy_files(files)?,
         }
         Ok(settings)
+    }
+
+    /// What CLIP's tokenizers are published with, but for the padding.
+    ///
+    /// BOS, EOS and the unknown token stand in their files as objects, which are matched behind normalisation, and the
+    /// padding as text, which is matched before it.
+    pub(super) fn published(pad_token: &str) -> Result<Self, TokenizerError> {
+        let object = |content: &str| json!({ "content": content, "normalized": true });
+        let (begin, end) = (object("<|startoftext|>"), object("<|endoftext|>"));
+        let map = [("bos_token", begin), ("eos_token", end.clone()), ("unk_token", end)];
+        let map = map.into_iter().chain([("pad_token", pad_token.into())]);
+        let object = map.map(|(role, token)| (role.to_owned(), token)).collect();
+        let path = "special_tokens_map.json".into();
+        Self::resolve(&SettingsFiles {
+            special_tokens_map: Some(JsonFile { path, object }),
+            ..SettingsFiles::default()
+        })
     }
 
     /// The text of a named special token; every one with a default has one.

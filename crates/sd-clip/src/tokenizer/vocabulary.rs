@@ -17,6 +17,24 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// The vocabulary of a directory: that of its `tokenizer.json`, if there is one.
+    pub(super) fn of(
+        directory: &Path,
+        tokenizer: Option<&JsonFile>,
+    ) -> Result<Self, TokenizerError> {
+        let vocabulary = match tokenizer {
+            Some(file) => Some(Self::from_tokenizer_json(file)?),
+            None => Self::from_vocab_and_merges(
+                directory.join("vocab.json"),
+                directory.join("merges.txt"),
+            )?,
+        };
+        vocabulary.ok_or_else(|| TokenizerError::Missing {
+            directory: directory.to_owned(),
+            looked_for: "tokenizer.json, or vocab.json with merges.txt",
+        })
+    }
+
     /// Takes the vocabulary out of a `tokenizer.json`.
     pub(super) fn from_tokenizer_json(file: &JsonFile) -> Result<Self, TokenizerError> {
         let model = match file.get("model") {

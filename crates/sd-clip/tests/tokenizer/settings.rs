@@ -1,6 +1,6 @@
 //! Which file says what: precedence as in transformers 5.23, whose answers are the expected values here.
 
-use crate::support::{Directory, small_tokenizer_json, special_tokens};
+use crate::support::{Directory, fixtures, small_tokenizer_json, special_tokens};
 use sd_clip::ClipTokenizer;
 use sd_clip::tokenizer::DEFAULT_MAX_LENGTH;
 use serde_json::json;
@@ -118,4 +118,30 @@ fn maximum_length() {
         tokenizer.with_max_length(1).unwrap_err().to_string(),
         "maximum length 1 is not a whole number of at least 2 (BOS and EOS)"
     );
+}
+
+/// The directories of the tiny models say what the published ones do: the same settings come of a vocabulary alone.
+#[test]
+fn a_vocabulary_alone_is_a_published_tokenizer_but_for_the_padding() {
+    let text = "A cat!! <|startoftext|> <|ENDOFTEXT|> <|endoftext|> ! x";
+    for (own, vocabulary, padding) in [
+        ("tiny-sd1/tokenizer", "tiny-sdxl/tokenizer_2", "<|endoftext|>"),
+        ("tiny-sd2/tokenizer", "tiny-sd1/tokenizer", "!"),
+        ("tiny-sdxl/tokenizer_2", "tiny-sdxl/tokenizer", "!"),
+    ] {
+        let expected = ClipTokenizer::from_dir(fixtures().join(own)).unwrap();
+        let found = ClipTokenizer::from_vocabulary(fixtures().join(vocabulary), padding).unwrap();
+        assert_eq!(found.pad_id(), expected.pad_id(), "{own}");
+        assert_eq!(found.encode(text).unwrap(), expected.encode(text).unwrap(), "{own}");
+    }
+    // With CLIP's own ids, where nothing but the vocabulary lies.
+    let directory = Directory::real_with(&[]);
+    let tokenizer = ClipTokenizer::from_vocabulary(directory.path(), "!").unwrap();
+    assert_eq!((tokenizer.bos_id(), tokenizer.eos_id(), tokenizer.pad_id()), (49406, 49407, 0));
+    assert_eq!(tokenizer.max_length(), DEFAULT_MAX_LENGTH);
+    assert_eq!(tokenizer.tokens("a!! b").unwrap(), [320, 0, 0, 321]);
+    let error = ClipTokenizer::from_vocabulary(directory.path(), "[PAD]").unwrap_err();
+    assert!(error.to_string().contains("[PAD]"), "{error}");
+    let error = ClipTokenizer::from_vocabulary(Directory::empty().path(), "!").unwrap_err();
+    assert!(error.to_string().contains("vocab.json with merges.txt"), "{error}");
 }

@@ -6,10 +6,13 @@ use sd_clip::{ClipTextConfig, ClipTextModel, ClipTokenizer, EosToken, TextFeatur
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision,
-    checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters, tables},
+    checkpoint::{
+        ParameterError, ParameterMap, ParameterView, Parameters, WeightSource, open_weights, tables,
+    },
+    config::ConfigFile,
 };
 
-use super::{check_weights, load_weights};
+use super::{check_weights, load_weights, open_config};
 use crate::{
     Conditioning, Error, PipelineParameterMap,
     component::{TextEncoder, TextInput},
@@ -42,15 +45,15 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
         Self { name, ..self }
     }
 
-    /// The module of a directory, with weights that are drawn at their first use.
-    fn module(text_encoder: &Path, device: &B::Device) -> Result<ClipTextModel<B>, Error> {
-        let config = ClipTextConfig::open(text_encoder.join("config.json"))?;
+    /// The module of a configuration, with weights that are drawn at their first use.
+    fn module(file: &ConfigFile, device: &B::Device) -> Result<ClipTextModel<B>, Error> {
+        let config = ClipTextConfig::from_file(file)?;
         config.init::<B>(device).map_err(|error| Error::component("text_encoder", error))
     }
 
     /// Compares a directory's weights with its configuration.
     pub(crate) fn check(text_encoder: &Path) -> Result<(), Error> {
-        let model = Self::module(text_encoder, &B::Device::default())?;
+        let model = Self::module(&open_config(text_encoder)?, &B::Device::default())?;
         Ok(check_weights::<B, _>(&model, text_encoder, tables::clip_text)?)
     }
 
@@ -66,11 +69,27 @@ impl<B: DiffusionBackend> ClipEncoder<B> {
         variant: Option<&str>,
     ) -> Result<Self, Error> {
         let tokenizer = ClipTokenizer::from_dir(tokenizer)?;
-        let model = Self::module(text_encoder, device)?;
+        let config = open_config(text_encoder)?;
+        let weights = open_weights(text_encoder, variant)?;
+        Self::from_source(tokenizer, &config, &weights, device, precision)
+    }
+
+    /// Loads a configuration and weights under the names of transformers, wherever they are from: a
+    /// [`Component`](sd_nn::checkpoint::Component) of a single file, for one. Prompts are cut to the model's positions.
+    ///
+    /// # Errors
+    /// When the configuration makes no model, or the weights are not those of it.
+    pub fn from_source(
+        tokenizer: ClipTokenizer,
+        config: &ConfigFile,
+        weights: &dyn WeightSource,
+        device: &B::Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let model = Self::module(config, device)?;
         let length = tokenizer.max_length().min(model.config().max_position_embeddings);
         let tokenizer = tokenizer.with_max_length(length)?;
-        let model =
-            load_weights::<B, _>(model, text_encoder, precision, variant, tables::clip_text)?;
+        let model = load_weights::<B, _>(model, weights, precision, tables::clip_text)?;
         Ok(Self::new(tokenizer, model))
     }
 

@@ -15,6 +15,7 @@ use sd_nn::{
         CheckpointError, KeyTable, LoadOptions, WeightSource, check_module, load_module,
         open_weights,
     },
+    config::{ConfigError, ConfigFile},
 };
 
 pub use clip::ClipEncoder;
@@ -32,17 +33,20 @@ fn check_weights<B: DiffusionBackend, M: Module<B>>(
     check_module::<B, M>(module, source.as_ref(), &table(source.as_ref())).map(drop)
 }
 
-/// Loads the weights in a component's directory into its module.
+/// Loads a component's weights into its module.
 fn load_weights<B: DiffusionBackend, M: Module<B>>(
     module: M,
-    directory: &Path,
+    source: &dyn WeightSource,
     precision: Precision,
-    variant: Option<&str>,
     table: impl Fn(&dyn WeightSource) -> KeyTable,
 ) -> Result<M, CheckpointError> {
-    let source = open_weights(directory, variant)?;
-    let options = LoadOptions::new(precision.dtype()).table(table(source.as_ref()));
-    let (module, report) = load_module::<B, M>(module, source.as_ref(), &options)?;
-    tracing::info!(component = %directory.display(), parameters = report.loaded, "loaded");
+    let options = LoadOptions::new(precision.dtype()).table(table(source));
+    let (module, report) = load_module::<B, M>(module, source, &options)?;
+    tracing::info!(component = %source.origin(), parameters = report.loaded, "loaded");
     Ok(module)
+}
+
+/// The configuration in a component's directory.
+fn open_config(directory: &Path) -> Result<ConfigFile, ConfigError> {
+    ConfigFile::open(directory.join("config.json"))
 }

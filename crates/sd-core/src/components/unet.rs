@@ -6,14 +6,17 @@ use burn::tensor::{DType, Tensor};
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision, Sinusoidal,
-    checkpoint::{KeyTable, ParameterError, ParameterMap, ParameterView, Parameters, WeightSource},
-    config::OneOrMany,
+    checkpoint::{
+        KeyTable, ParameterError, ParameterMap, ParameterView, Parameters, WeightSource,
+        open_weights,
+    },
+    config::{ConfigFile, OneOrMany},
 };
 use sd_unet::{
     AdditionEmbedType, ClassLabels, TextTime, UNet2DConditionModel, UNetConfig, UNetInput,
 };
 
-use super::{check_weights, load_weights};
+use super::{check_weights, load_weights, open_config};
 use crate::{
     Conditioning, Error,
     component::{AddedInput, Denoiser, DenoiserInput},
@@ -34,16 +37,15 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
         Self { model }
     }
 
-    /// The module of a directory, with weights that are drawn at their first use.
-    fn module(directory: &Path, device: &B::Device) -> Result<UNet2DConditionModel<B>, Error> {
+    /// The module of a configuration, with weights that are drawn at their first use.
+    fn module(file: &ConfigFile, device: &B::Device) -> Result<UNet2DConditionModel<B>, Error> {
         let failed = |error| Error::component("unet", error);
-        let config = UNetConfig::open(directory.join("config.json")).map_err(failed)?;
-        config.init::<B>(device).map_err(failed)
+        UNetConfig::from_file(file).and_then(|config| config.init::<B>(device)).map_err(failed)
     }
 
     /// Compares a directory's weights with its configuration.
     pub(crate) fn check(directory: &Path) -> Result<(), Error> {
-        let model = Self::module(directory, &B::Device::default())?;
+        let model = Self::module(&config_of(directory)?, &B::Device::default())?;
         Ok(check_weights::<B, _>(&model, directory, own_names)?)
     }
 
@@ -57,8 +59,23 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
         precision: Precision,
         variant: Option<&str>,
     ) -> Result<Self, Error> {
-        let model = Self::module(directory, device)?;
-        Ok(Self::new(load_weights::<B, _>(model, directory, precision, variant, own_names)?))
+        let config = config_of(directory)?;
+        Self::from_source(&config, &open_weights(directory, variant)?, device, precision)
+    }
+
+    /// Loads a configuration and weights under diffusers' names, wherever they are from: a
+    /// [`Component`](sd_nn::checkpoint::Component) of a single file, for one.
+    ///
+    /// # Errors
+    /// When the configuration makes no model, or the weights are not those of it.
+    pub fn from_source(
+        config: &ConfigFile,
+        weights: &dyn WeightSource,
+        device: &B::Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let model = Self::module(config, device)?;
+        Ok(Self::new(load_weights::<B, _>(model, weights, precision, own_names)?))
     }
 
     /// The model.
@@ -73,6 +90,10 @@ impl<B: DiffusionBackend> UNetDenoiser<B> {
         let embedding = Sinusoidal { width, flip_sin_to_cos: false, freq_shift: 1.0 };
         Some(embedding.tensor(&[(scale - 1.0) * 1000.0], DType::F32, device))
     }
+}
+
+fn config_of(directory: &Path) -> Result<ConfigFile, Error> {
+    open_config(directory).map_err(|error| Error::component("unet", error))
 }
 
 /// The additional input of SDXL; what is missing, the model will say.

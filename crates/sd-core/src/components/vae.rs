@@ -6,11 +6,14 @@ use burn::tensor::{DType, FloatDType, Tensor};
 use sd_kernels::DiffusionBackend;
 use sd_nn::{
     Precision,
-    checkpoint::{ParameterError, ParameterMap, ParameterView, Parameters, tables},
+    checkpoint::{
+        ParameterError, ParameterMap, ParameterView, Parameters, WeightSource, open_weights, tables,
+    },
+    config::ConfigFile,
 };
 use sd_vae::{AutoencoderKL, AutoencoderKLConfig, VaeError};
 
-use super::{check_weights, load_weights};
+use super::{check_weights, load_weights, open_config};
 use crate::{
     Error,
     component::{LatentCodec, PosteriorDraw},
@@ -37,9 +40,9 @@ impl<B: DiffusionBackend> VaeCodec<B> {
         Self { model, narrow, wide: OnceLock::new() }
     }
 
-    /// The module of a directory, with weights that are drawn at their first use.
-    fn module(directory: &Path, device: &B::Device) -> Result<AutoencoderKL<B>, Error> {
-        let config = AutoencoderKLConfig::open(directory.join("config.json"))?;
+    /// The module of a configuration, with weights that are drawn at their first use.
+    fn module(file: &ConfigFile, device: &B::Device) -> Result<AutoencoderKL<B>, Error> {
+        let config = AutoencoderKLConfig::from_file(file)?;
         if config.out_channels != 3 {
             return Err(Error::ImageChannels { found: config.out_channels });
         }
@@ -48,7 +51,7 @@ impl<B: DiffusionBackend> VaeCodec<B> {
 
     /// Compares a directory's weights with its configuration.
     pub(crate) fn check(directory: &Path) -> Result<(), Error> {
-        let model = Self::module(directory, &B::Device::default())?;
+        let model = Self::module(&open_config(directory)?, &B::Device::default())?;
         Ok(check_weights::<B, _>(&model, directory, tables::vae)?)
     }
 
@@ -62,9 +65,23 @@ impl<B: DiffusionBackend> VaeCodec<B> {
         precision: Precision,
         variant: Option<&str>,
     ) -> Result<Self, Error> {
-        let model = Self::module(directory, device)?;
-        let model = load_weights::<B, _>(model, directory, precision, variant, tables::vae)?;
-        Ok(Self::new(model))
+        let config = open_config(directory)?;
+        Self::from_source(&config, &open_weights(directory, variant)?, device, precision)
+    }
+
+    /// Loads a configuration and weights under diffusers' names, wherever they are from: a
+    /// [`Component`](sd_nn::checkpoint::Component) of a single file, for one.
+    ///
+    /// # Errors
+    /// When the configuration makes no model, or the weights are not those of it.
+    pub fn from_source(
+        config: &ConfigFile,
+        weights: &dyn WeightSource,
+        device: &B::Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let model = Self::module(config, device)?;
+        Ok(Self::new(load_weights::<B, _>(model, weights, precision, tables::vae)?))
     }
 
     /// The model.
@@ -174,8 +191,6 @@ impl<B: DiffusionBackend> Parameters<B> for VaeCodec<B> {
 #[cfg(all(test, feature = "ndarray"))]
 mod tests {
     use std::cell::Cell;
-
-    use sd_nn::config::ConfigFile;
 
     use super::*;
 

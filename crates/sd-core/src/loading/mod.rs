@@ -1,11 +1,16 @@
-//! From a model directory to a pipeline.
+//! From a model directory or a single file to a pipeline.
 
+mod autoencoder;
+mod directory;
 mod scheduler;
+mod single_file;
 mod text;
+mod vocabulary;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use sd_kernels::DiffusionBackend;
+use sd_schedulers::Scheduler;
 
 use crate::{
     Error, LoadOptions, Pipeline, PipelineConfig,
@@ -14,6 +19,7 @@ use crate::{
 };
 
 pub(crate) use scheduler::{corrected_scheduler, scheduler};
+pub(crate) use single_file::check as check_single_file;
 
 /// Classes of text encoders that this crate runs.
 pub(crate) const TEXT_ENCODERS: [&str; 2] = ["CLIPTextModel", "CLIPTextModelWithProjection"];
@@ -24,45 +30,57 @@ pub(crate) const UNETS: [&str; 1] = ["UNet2DConditionModel"];
 /// Classes of autoencoders that this crate runs.
 pub(crate) const VAES: [&str; 1] = ["AutoencoderKL"];
 
+/// Loads whatever is there.
 pub(crate) fn load<B: DiffusionBackend>(
-    directory: &Path,
+    path: &Path,
     options: &LoadOptions<B>,
 ) -> Result<Pipeline<B>, Error> {
-    let index = ModelIndex::open(directory)?;
-    index.check_class()?;
-    options.dtypes.check::<B>(&options.device)?;
-    let variant = options.variant.as_deref();
-    let device = &options.device;
+    // What is neither is told so as a directory.
+    match path.exists() && !path.is_dir() {
+        true => load_single_file(path, options),
+        false => directory::load(path, options),
+    }
+}
 
-    // The small files first: most mistakes show before gigabytes are read.
-    let scheduler_directory = index.component("scheduler", &[])?;
-    let scheduler = match index.corrects_schedulers() {
-        true => corrected_scheduler(&scheduler_directory)?,
-        false => scheduler(&scheduler_directory)?,
-    };
-    let low_res_scheduler = match index.is_upscaler() {
-        true => Some(scheduler::scheduler(&index.component("low_res_scheduler", &[])?)?),
-        false => None,
-    };
-    let config = config(&index)?;
-    let text_encoders = text::TextEncoders::of(&index)?;
-    let unet = index.component("unet", &UNETS)?;
-    let vae = index.component("vae", &VAES)?;
+/// Loads a whole model in one file.
+pub(crate) fn load_single_file<B: DiffusionBackend>(
+    path: &Path,
+    options: &LoadOptions<B>,
+) -> Result<Pipeline<B>, Error> {
+    single_file::load(path, options)
+}
 
-    let builder = text_encoders.load(options, Pipeline::builder())?;
-    let unet = UNetDenoiser::<B>::load(&unet, device, options.dtypes.denoiser, variant)?;
-    let vae = VaeCodec::<B>::load(&vae, device, options.dtypes.vae, variant)?;
-    let builder = match low_res_scheduler {
-        Some(scheduler) => builder.low_res_scheduler(scheduler),
-        None => builder,
-    };
-    builder
-        .denoiser(unet)
-        .vae(vae)
-        .scheduler(scheduler)
-        .config(config)
-        .device(device.clone())
-        .build()
+/// What of a model is small. It is read first: most mistakes show before gigabytes are read.
+#[derive(Debug)]
+struct Small {
+    config: PipelineConfig,
+    scheduler: Arc<dyn Scheduler>,
+    low_res_scheduler: Option<Arc<dyn Scheduler>>,
+}
+
+impl Small {
+    /// Puts a model together.
+    fn assemble<B: DiffusionBackend>(
+        self,
+        text: &text::TextEncoders<impl text::Place<B>>,
+        options: &LoadOptions<B>,
+        unet: impl FnOnce() -> Result<UNetDenoiser<B>, Error>,
+        vae: impl FnOnce() -> Result<VaeCodec<B>, Error>,
+    ) -> Result<Pipeline<B>, Error> {
+        let builder = text.load(options, Pipeline::builder())?;
+        let (unet, vae) = (unet()?, vae()?);
+        let builder = match self.low_res_scheduler {
+            Some(scheduler) => builder.low_res_scheduler(scheduler),
+            None => builder,
+        };
+        builder
+            .denoiser(unet)
+            .vae(vae)
+            .scheduler(self.scheduler)
+            .config(self.config)
+            .device(options.device.clone())
+            .build()
+    }
 }
 
 /// The options of an index, with the defaults of its class.

@@ -18,18 +18,30 @@ pub(crate) fn corrected_scheduler(directory: &Path) -> Result<Arc<dyn Scheduler>
     read(directory, corrected)
 }
 
+/// Takes a configuration that was read or made; `path` stands in messages.
+pub(super) fn from_text(path: &Path, text: &str) -> Result<Arc<dyn Scheduler>, Error> {
+    build(path, text, |config, _| config)
+}
+
 fn read(
     directory: &Path,
     change: impl Fn(SchedulerConfig, &Path) -> SchedulerConfig,
 ) -> Result<Arc<dyn Scheduler>, Error> {
     let path = directory.join("scheduler_config.json");
     // Python's infinities stand in some of them, so they are not quite JSON.
-    let text = config::read_text(&path)?;
-    let failed = |source| Error::SchedulerFile { path: path.clone(), source: Box::new(source) };
-    let config = SchedulerConfig::from_json(&text).map_err(failed)?;
+    build(&path, &config::read_text(&path)?, change)
+}
+
+fn build(
+    path: &Path,
+    text: &str,
+    change: impl Fn(SchedulerConfig, &Path) -> SchedulerConfig,
+) -> Result<Arc<dyn Scheduler>, Error> {
+    let failed = |source| Error::SchedulerFile { path: path.into(), source: Box::new(source) };
+    let config = SchedulerConfig::from_json(text).map_err(failed)?;
     // A broken value is the file's fault, not one to correct.
     config.clone().build().map_err(failed)?;
-    Ok(change(config, &path).build().map_err(failed)?.into())
+    Ok(change(config, path).build().map_err(failed)?.into())
 }
 
 fn corrected(mut config: SchedulerConfig, path: &Path) -> SchedulerConfig {

@@ -1,11 +1,11 @@
-//! Text encoders of model directories.
+//! Which text encoders a model has, and what is read of them.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use sd_clip::TextFeatures;
 use sd_kernels::DiffusionBackend;
 
-use super::{TEXT_ENCODERS, TOKENIZERS};
+use super::TEXT_ENCODERS;
 use crate::{
     Error, LoadOptions, ModelError, PipelineBuilder,
     components::{ClipEncoder, ClipPair},
@@ -15,33 +15,37 @@ use crate::{
 /// The class whose pooled vectors SDXL reads.
 const WITH_PROJECTION: &str = "CLIPTextModelWithProjection";
 
-/// The directories of a text encoder.
-#[derive(Debug, Clone)]
-pub(super) struct Directories {
-    name: &'static str,
-    tokenizer: PathBuf,
-    text_encoder: PathBuf,
+/// Where a text encoder and its tokenizer are.
+pub(super) trait Place<B: DiffusionBackend> {
+    /// The directory or file, for messages.
+    fn path(&self) -> &Path;
+
+    /// Loads both.
+    fn load(&self, options: &LoadOptions<B>) -> Result<ClipEncoder<B>, Error>;
 }
 
 /// The text encoders of a model, before anything is loaded.
 #[derive(Debug, Clone)]
-pub(super) enum TextEncoders {
+pub(super) enum TextEncoders<P> {
     /// SD 1.x and 2.x.
-    Last(Directories),
+    Last(P),
     /// SDXL's refiner.
-    Penultimate(Directories),
+    Penultimate(P),
     /// SDXL.
-    Pair(Directories, Directories),
+    Pair(P, P),
 }
 
-impl TextEncoders {
-    /// Those that an index names.
+impl<P> TextEncoders<P> {
+    /// Those that an index names; `place` finds one by its name and its tokenizer's, of one of these classes.
     ///
     /// # Errors
     /// When one is missing, or of another class.
-    pub(super) fn of(index: &ModelIndex) -> Result<Self, Error> {
-        let first = |classes| directories(index, "text_encoder", "tokenizer", classes);
-        let second = || directories(index, "text_encoder_2", "tokenizer_2", &[WITH_PROJECTION]);
+    pub(super) fn of(
+        index: &ModelIndex,
+        place: impl Fn([&'static str; 2], &[&'static str]) -> Result<P, Error>,
+    ) -> Result<Self, Error> {
+        let first = |classes| place(["text_encoder", "tokenizer"], classes);
+        let second = || place(["text_encoder_2", "tokenizer_2"], &[WITH_PROJECTION]);
         if !index.is_xl() {
             return Ok(Self::Last(first(&TEXT_ENCODERS)?));
         }
@@ -58,49 +62,29 @@ impl TextEncoders {
         &self,
         options: &LoadOptions<B>,
         builder: PipelineBuilder<B>,
-    ) -> Result<PipelineBuilder<B>, Error> {
+    ) -> Result<PipelineBuilder<B>, Error>
+    where
+        P: Place<B>,
+    {
         Ok(match self {
             Self::Last(one) => builder.text_encoder(one.load(options)?),
-            Self::Penultimate(one) => builder.text_encoder(one.load_projected(options)?),
+            Self::Penultimate(one) => builder.text_encoder(projected(one, options)?),
             Self::Pair(first, second) => {
                 let first = first.load(options)?.with_features(TextFeatures::Penultimate);
-                builder.text_encoder(ClipPair::new(first, second.load_projected(options)?)?)
+                builder.text_encoder(ClipPair::new(first, projected(second, options)?)?)
             }
         })
     }
 }
 
-fn directories(
-    index: &ModelIndex,
-    name: &'static str,
-    tokenizer: &'static str,
-    classes: &[&'static str],
-) -> Result<Directories, Error> {
-    Ok(Directories {
-        name,
-        tokenizer: index.component(tokenizer, &TOKENIZERS)?,
-        text_encoder: index.component(name, classes)?,
-    })
-}
-
-impl Directories {
-    fn load<B: DiffusionBackend>(&self, options: &LoadOptions<B>) -> Result<ClipEncoder<B>, Error> {
-        let (precision, variant) = (options.dtypes.text, options.variant.as_deref());
-        let (tokenizer, text_encoder) = (&self.tokenizer, &self.text_encoder);
-        let encoder =
-            ClipEncoder::load(tokenizer, text_encoder, &options.device, precision, variant)?;
-        Ok(encoder.with_name(self.name))
-    }
-
-    /// The encoder whose pooled vectors SDXL reads.
-    fn load_projected<B: DiffusionBackend>(
-        &self,
-        options: &LoadOptions<B>,
-    ) -> Result<ClipEncoder<B>, Error> {
-        let encoder = self.load(options)?.with_features(TextFeatures::Penultimate);
-        match encoder.model().config().has_projection() {
-            true => Ok(encoder),
-            false => Err(ModelError::NoProjection(self.text_encoder.clone()).into()),
-        }
+/// The encoder whose pooled vectors SDXL reads.
+fn projected<B: DiffusionBackend>(
+    place: &impl Place<B>,
+    options: &LoadOptions<B>,
+) -> Result<ClipEncoder<B>, Error> {
+    let encoder = place.load(options)?.with_features(TextFeatures::Penultimate);
+    match encoder.model().config().has_projection() {
+        true => Ok(encoder),
+        false => Err(ModelError::NoProjection(place.path().into()).into()),
     }
 }

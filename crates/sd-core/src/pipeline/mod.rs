@@ -3,13 +3,14 @@
 mod beside;
 mod builder;
 mod config;
+mod load;
 mod noise;
 mod options;
 mod parts;
 mod start;
 mod stretch;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use image::RgbImage;
 use sd_kernels::DiffusionBackend;
@@ -19,7 +20,6 @@ use sd_schedulers::{NoiseGenerator, Scheduler};
 use crate::{
     Error, ModelError, TextToImage,
     component::{Denoiser, Guidance, Hook, LatentCodec, TextEncoder},
-    loading,
     prompts::Prompts,
     request::{Request, RequestError, TimeIds},
     run::Run,
@@ -66,18 +66,6 @@ pub struct Pipeline<B: DiffusionBackend> {
 }
 
 impl<B: DiffusionBackend> Pipeline<B> {
-    /// Loads a model directory in diffusers' layout: `model_index.json` and a directory for each component.
-    ///
-    /// # Errors
-    /// When it is no such directory, a component is missing or of an unknown class, a file is broken, or the backend lacks
-    /// a precision.
-    pub fn from_pretrained(
-        directory: impl AsRef<Path>,
-        options: &LoadOptions<B>,
-    ) -> Result<Self, Error> {
-        loading::load(directory.as_ref(), options)
-    }
-
     /// Assembles a pipeline of given parts.
     pub fn builder() -> PipelineBuilder<B> {
         PipelineBuilder::default()

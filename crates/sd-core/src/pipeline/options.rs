@@ -1,7 +1,9 @@
 //! How a model is loaded.
 
+use std::path::PathBuf;
+
 use sd_kernels::DiffusionBackend;
-use sd_nn::DTypePolicy;
+use sd_nn::{DTypePolicy, checkpoint::SingleFileOptions};
 
 /// How a model is loaded.
 #[derive(Debug, Clone)]
@@ -13,11 +15,27 @@ pub struct LoadOptions<B: DiffusionBackend> {
     pub dtypes: DTypePolicy,
     /// Which variant of the weights, such as `fp16`. Default: the plain ones, or the variant that is there.
     pub variant: Option<String>,
+    /// How a single file is understood, where its contents do not tell or tell wrongly: family, prediction, averaged
+    /// weights, values of configurations. Default: as they tell.
+    pub single_file: SingleFileOptions,
+    /// A directory with CLIP's vocabulary for a single file, which has none: `vocab.json` and `merges.txt`, or
+    /// `tokenizer.json`, in it or in its `tokenizer`. Default: what lies beside the file.
+    pub tokenizer: Option<PathBuf>,
+    /// Another autoencoder than the model's: a `vae` directory, or a file with one under the names of LDM. Default: the
+    /// model's own.
+    pub vae: Option<PathBuf>,
 }
 
 impl<B: DiffusionBackend> Default for LoadOptions<B> {
     fn default() -> Self {
-        Self { device: B::Device::default(), dtypes: DTypePolicy::default(), variant: None }
+        Self {
+            device: B::Device::default(),
+            dtypes: DTypePolicy::default(),
+            variant: None,
+            single_file: SingleFileOptions::default(),
+            tokenizer: None,
+            vae: None,
+        }
     }
 }
 
@@ -37,6 +55,24 @@ impl<B: DiffusionBackend> LoadOptions<B> {
     /// Sets the variant.
     pub fn variant(mut self, variant: impl Into<String>) -> Self {
         self.variant = Some(variant.into());
+        self
+    }
+
+    /// Sets how a single file is understood.
+    pub fn single_file(mut self, single_file: SingleFileOptions) -> Self {
+        self.single_file = single_file;
+        self
+    }
+
+    /// Sets where a single file's vocabulary is.
+    pub fn tokenizer(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.tokenizer = Some(directory.into());
+        self
+    }
+
+    /// Sets another autoencoder.
+    pub fn vae(mut self, path: impl Into<PathBuf>) -> Self {
+        self.vae = Some(path.into());
         self
     }
 }

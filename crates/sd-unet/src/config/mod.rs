@@ -176,7 +176,15 @@ impl UNetConfig {
     /// # Errors
     /// [`UNetConfigError`]: the file cannot be read, or a value cannot be used.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, UNetConfigError> {
-        let config: Self = ConfigFile::open(path)?.parse()?;
+        Self::from_file(&ConfigFile::open(path)?)
+    }
+
+    /// Checks a configuration that has been read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_file(file: &ConfigFile) -> Result<Self, UNetConfigError> {
+        let config: Self = file.parse()?;
         config.validate()?;
         Ok(config)
     }

@@ -250,6 +250,21 @@ pub(super) fn scheduler(family: ModelFamily, prediction: Prediction, zero_snr: b
     Value::Object(config)
 }
 
+/// The configuration of the scheduler whose noise the upscaler adds to pictures.
+pub(super) fn low_res_scheduler() -> Value {
+    let mut config = header("DDPMScheduler");
+    config.extend(object(json!({
+        "beta_start": 0.0001,
+        "beta_end": 0.02,
+        "beta_schedule": "scaled_linear",
+        "num_train_timesteps": 1000,
+        "prediction_type": "epsilon",
+        "clip_sample": true,
+        "variance_type": "fixed_small",
+    })));
+    Value::Object(config)
+}
+
 /// The class of a family's pipeline.
 pub(super) fn pipeline_class(family: ModelFamily) -> &'static str {
     match family {

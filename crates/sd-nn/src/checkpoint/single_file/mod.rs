@@ -212,6 +212,11 @@ impl SingleFile {
         Some(configs::scheduler(self.family?, self.prediction, self.zero_snr))
     }
 
+    /// The configuration of the scheduler whose noise is added to pictures that are upscaled; of the upscaler only.
+    pub fn low_res_scheduler_config(&self) -> Option<Value> {
+        (self.family? == ModelFamily::Sd2Upscaler).then(configs::low_res_scheduler)
+    }
+
     /// The index of the model in diffusers' layout, with all that its pipeline needs; `None` without a U-Net.
     pub fn model_index(&self) -> Option<Value> {
         let family = self.family?;
@@ -227,6 +232,9 @@ impl SingleFile {
         }
         let scheduler = configs::scheduler(family, self.prediction, self.zero_snr);
         index.insert("scheduler".into(), json!(["diffusers", scheduler["_class_name"]]));
+        if let Some(config) = self.low_res_scheduler_config() {
+            index.insert("low_res_scheduler".into(), json!(["diffusers", config["_class_name"]]));
+        }
         if family.is_xl() {
             let refiner = family == ModelFamily::XlRefiner;
             index.insert("force_zeros_for_empty_prompt".into(), json!(!refiner));
