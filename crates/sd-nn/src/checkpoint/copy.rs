@@ -4,19 +4,20 @@ use std::borrow::Cow;
 
 use burn::tensor::DType;
 
-use super::{CheckpointError, FileDtype, TensorToSave, WeightSource};
+use super::{CheckpointError, FileDtype, TensorToSave, WeightSource, source::no_such_tensor};
 
 /// All tensors of a source, to be written as they are: each is read when it is its turn, in the type that it has.
 ///
 /// What a source gives as f32, such as a quantised tensor, is written as that.
 ///
 /// # Errors
-/// [`CheckpointError::UnsupportedDtype`] for tensors of a type that cannot be read.
+/// [`CheckpointError::UnsupportedDtype`] for tensors of a type that cannot be read, [`CheckpointError::NoSuchTensor`] for
+/// names of which the source knows nothing.
 pub fn tensors_of(source: &dyn WeightSource) -> Result<Vec<TensorToSave<'_>>, CheckpointError> {
     let names = source.names().into_iter();
-    let tensors = names.filter_map(|name| Some((source.info(&name)?, name)));
-    tensors
-        .map(|(info, name)| {
+    names
+        .map(|name| {
+            let info = source.info(&name).ok_or_else(|| no_such_tensor(source, &name))?;
             let Some(asked) = exact(info.dtype) else {
                 let (origin, found) = (source.origin(), info.dtype);
                 return Err(CheckpointError::UnsupportedDtype { origin, name, found });

@@ -186,6 +186,24 @@ pub enum CheckpointError {
         /// What it holds.
         contents: FileContents,
     },
+    /// A tensor of a single file that diffusers' model has no place for.
+    #[error("{origin}: tensor `{key}` is none that the {component} of a Stable Diffusion has")]
+    NoPlace {
+        /// The file.
+        origin: String,
+        /// The tensor.
+        key: String,
+        /// The model it would belong to.
+        component: &'static str,
+    },
+    /// A U-Net of a single file whose layers no configuration that is written describes.
+    #[error("{origin}: no configuration is known for its U-Net, in which {found}")]
+    UnknownStructure {
+        /// The file.
+        origin: String,
+        /// What is unusual.
+        found: String,
+    },
     /// A tensor of a single file whose shape is not what its name says.
     #[error("{origin}: tensor `{key}` of shape {found:?} cannot be or contain parameter `{path}`")]
     NotAPart {

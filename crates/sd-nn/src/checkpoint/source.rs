@@ -249,7 +249,7 @@ impl<S: WeightSource> WeightSource for Renamed<S> {
     }
 }
 
-fn no_such_tensor(source: &dyn WeightSource, name: &str) -> CheckpointError {
+pub(super) fn no_such_tensor(source: &dyn WeightSource, name: &str) -> CheckpointError {
     let names = source.names();
     let nearest = nearest(name, names.iter().map(String::as_str)).map(Into::into);
     CheckpointError::NoSuchTensor { origin: source.origin(), name: name.into(), nearest }

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use sd_nn::checkpoint::{
     CheckpointError, FileContents, FileDtype, MemorySource, ModelFamily, Prediction,
     SafetensorsFile, SingleFile, SingleFileOptions, SingleFileView, TensorInfo, WeightSource, open,
-    open_weights,
+    open_weights, tensors_of,
 };
 use serde_json::Value;
 
@@ -269,6 +269,181 @@ fn averaged_weights_are_a_choice() {
         let file = single(shapes.clone(), &SingleFileOptions::default().ema(ema));
         assert!(file.has_ema() && file.unused().is_empty());
         assert_eq!(file.component("unet").unwrap().key("conv_out.weight"), Some(key));
+    }
+}
+
+/// What was not trained has no average.
+#[test]
+fn weights_without_an_average_are_the_plain_ones() {
+    let mut shapes = listed().remove(0).shapes();
+    let plain = single(shapes.clone(), &SingleFileOptions::default());
+    let wanted = plain.component("unet").unwrap().names();
+    shapes.insert("model_ema.diffusion_modelout2weight".into(), vec![4, 320, 3, 3]);
+    let file = single(shapes, &SingleFileOptions::default().ema(true));
+    let unet = file.component("unet").unwrap();
+    assert_eq!(unet.names(), wanted);
+    assert!(wanted.iter().all(|name| unet.info(name).is_some()));
+    assert_eq!(unet.key("conv_out.weight"), Some("model_ema.diffusion_modelout2weight"));
+    assert_eq!(unet.key("conv_out.bias"), Some("model.diffusion_model.out.2.bias"));
+    assert_eq!(tensors_of(unet).unwrap().len(), wanted.len());
+}
+
+/// Names of which it knows nothing.
+struct Forgetful;
+
+impl WeightSource for Forgetful {
+    fn origin(&self) -> String {
+        "memory".into()
+    }
+    fn names(&self) -> Vec<String> {
+        vec!["weight".into()]
+    }
+    fn info(&self, _: &str) -> Option<TensorInfo> {
+        None
+    }
+    fn read(&self, name: &str, _: DType) -> Result<TensorData, CheckpointError> {
+        panic!("{name} was read")
+    }
+}
+
+#[test]
+fn tensors_of_which_nothing_is_known_are_not_left_out() {
+    let error = tensors_of(&Forgetful).unwrap_err();
+    assert!(matches!(error, CheckpointError::NoSuchTensor { name, .. } if name == "weight"));
+}
+
+/// Other U-Nets embed a vector, too.
+#[test]
+fn not_every_unet_that_embeds_a_vector_is_of_xl() {
+    let contents = |shapes: BTreeMap<_, _>| FileContents::of(&Shapes(shapes));
+    let embeds = |family: &str| {
+        let mut shapes =
+            listed().into_iter().find(|model| model.family == family).unwrap().shapes();
+        shapes.insert("model.diffusion_model.label_emb.0.0.weight".into(), vec![1280, 2048]);
+        shapes
+    };
+    let other = |shapes| match contents(shapes) {
+        FileContents::OtherArchitecture(name) => name,
+        contents => panic!("{contents}"),
+    };
+    assert!(other(embeds("sd21")).contains("Stable unCLIP"));
+    let mut video = embeds("sd21");
+    let name = "model.diffusion_model.input_blocks.1.1.time_stack.0.norm1.weight";
+    video.insert(name.into(), vec![320]);
+    video.insert("conditioner.embedders.3.encoder.encoder.conv_in.weight".into(), vec![1]);
+    assert_eq!(other(video), "Stable Video Diffusion");
+    let mut playground = embeds("xl-base");
+    assert_eq!(contents(playground.clone()), FileContents::Model(ModelFamily::XlBase));
+    playground.insert("edm_mean".into(), vec![1, 4, 1, 1]);
+    assert_eq!(other(playground), "Playground 2.5");
+}
+
+/// The U-Net of a model with other names and shapes than the published ones.
+fn changed(
+    family: &str,
+    change: impl Fn(&mut BTreeMap<String, Vec<usize>>),
+) -> Result<SingleFile, CheckpointError> {
+    let mut shapes = listed().into_iter().find(|model| model.family == family).unwrap().shapes();
+    change(&mut shapes);
+    let options = SingleFileOptions::default();
+    SingleFile::new(Arc::new(Shapes(shapes)), &BTreeMap::new(), &options)
+}
+
+#[test]
+fn the_embedding_of_the_guidance_is_a_weight_as_well() {
+    let file = changed("sd15", |shapes| {
+        let name = "model.diffusion_model.time_embed.cond_proj.weight";
+        shapes.insert(name.into(), vec![320, 256]);
+    })
+    .unwrap();
+    let unet = file.component("unet").unwrap();
+    assert_eq!(unet.info("time_embedding.cond_proj.weight").unwrap().shape, [320, 256]);
+    assert_eq!(unet.config()["time_cond_proj_dim"], 256);
+}
+
+#[test]
+fn names_without_a_rule_are_refused() {
+    for key in [
+        "model.diffusion_model.time_embed.7.weight",
+        "model.diffusion_model.input_blocks.1.0.in_layers.1.weight",
+        "model.diffusion_model.input_blocks.1.7.weight",
+        "first_stage_model.encoder.down.0.attn.0.q.weight",
+        "first_stage_model.decoder.mid.block_3.conv1.weight",
+    ] {
+        let error =
+            changed("sd15", |shapes| _ = shapes.insert(key.into(), vec![4, 4])).unwrap_err();
+        assert!(
+            matches!(&error, CheckpointError::NoPlace { key: found, .. } if found == key),
+            "{key}: {error}"
+        );
+    }
+}
+
+#[test]
+fn middles_without_attention_are_told() {
+    let middle = |keep: &'static [&str]| {
+        changed("xl-base", move |shapes| {
+            let prefix = "model.diffusion_model.middle_block.";
+            shapes.retain(|name, _| {
+                name.strip_prefix(prefix)
+                    .is_none_or(|rest| keep.iter().any(|block| rest.starts_with(block)))
+            });
+        })
+    };
+    let kind = |keep| {
+        let file = middle(keep).unwrap();
+        file.component("unet").unwrap().config().get("mid_block_type").cloned()
+    };
+    assert_eq!(kind(&["0.", "1.", "2."]), None);
+    assert_eq!(kind(&["0."]), Some("UNetMidBlock2D".into()));
+    assert_eq!(kind(&[]), Some(Value::Null));
+    let error = middle(&["0.", "1."]).unwrap_err().to_string();
+    assert!(error.ends_with("in which mid_block has 1 residual blocks"), "{error}");
+}
+
+/// Models that were made smaller by leaving out layers here and there.
+#[test]
+fn levels_that_no_configuration_describes_are_refused() {
+    let without = |start: &'static str| {
+        let error = changed("xl-base", move |shapes| {
+            shapes.retain(|name, _| !name.starts_with(&format!("model.diffusion_model.{start}")));
+        });
+        match error.unwrap_err() {
+            CheckpointError::UnknownStructure { found, .. } => found,
+            other => panic!("{other}"),
+        }
+    };
+    let found = without("output_blocks.0.1.transformer_blocks.9.");
+    assert!(found.ends_with("up_blocks.0.attentions.0 has 9"), "{found}");
+    let found = without("input_blocks.4.1.");
+    assert_eq!(found, "some layers of down_blocks.1 have no attention");
+}
+
+#[test]
+fn an_autoencoder_has_no_scheduler_whatever_the_family() {
+    let mut shapes = listed().remove(0).shapes();
+    shapes.retain(|name, _| name.starts_with("first_stage_model."));
+    let file = single(shapes, &SingleFileOptions::default().family(ModelFamily::Sd1));
+    assert_eq!(file.family(), Some(ModelFamily::Sd1));
+    assert!(file.scheduler_config().is_none() && file.model_index().is_none());
+}
+
+#[test]
+fn one_of_query_key_and_value_alone_is_refused() {
+    for lacking in ["q_proj", "k_proj", "v_proj"] {
+        let mut source = MemorySource::new("memory");
+        for third in ["q_proj", "k_proj", "v_proj"].into_iter().filter(|third| *third != lacking) {
+            let name = format!("text_model.encoder.layers.0.self_attn.{third}.bias");
+            source.insert(name, TensorData::new(vec![0f32; 2], [2])).unwrap();
+        }
+        let components =
+            vec![("text_encoder".to_owned(), Box::new(source) as Box<dyn WeightSource>)];
+        let error = SingleFileView::new(ModelFamily::Sd2, components).unwrap_err();
+        let wanted = format!("text_model.encoder.layers.0.self_attn.{lacking}.bias");
+        assert!(
+            matches!(&error, CheckpointError::NoSuchTensor { name, .. } if *name == wanted),
+            "{lacking}: {error}"
+        );
     }
 }
 

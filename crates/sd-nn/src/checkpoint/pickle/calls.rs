@@ -1,5 +1,7 @@
 //! Calls that checkpoints are made of: what they describe is noted down, and no function runs.
 
+use std::sync::Arc;
+
 use safetensors::Dtype;
 
 use super::{
@@ -10,6 +12,9 @@ use super::{
 
 /// Tensors of one pickle.
 const MAX_TENSORS: u64 = 1 << 17;
+
+/// Longest key of a storage, in bytes. Files have numbers there.
+pub(crate) const MAX_KEY: usize = 512;
 
 /// Dimensions of a tensor.
 const MAX_RANK: usize = 16;
@@ -30,9 +35,9 @@ impl Machine<'_> {
         let Node::Global(name) = self.node(function) else {
             return Err(self.unexpected("a function", function));
         };
-        let name = name.clone();
+        let shared = Arc::clone(name);
         let arguments = self.tuple(arguments)?;
-        match &*name {
+        match &*shared {
             "collections.OrderedDict" => self.ordered_dict(&arguments),
             "torch.Size" => self.size(&arguments),
             "torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state" => {
@@ -45,8 +50,8 @@ impl Machine<'_> {
             "torch._tensor._rebuild_from_type_v2" => self.rebuilt(&arguments),
             name if is_tensor_function(name) => self.tensor(name, &arguments),
             name if is_opaque(name) || name == PARAMETER_DICT => {
-                let name = name.into();
-                self.add(Node::Opaque(name))
+                // The name that is there: a copy for each call would make gigabytes of a small file.
+                self.add(Node::Opaque(Arc::clone(&shared)))
             }
             name => Err(self.forbidden(name)),
         }
@@ -161,6 +166,10 @@ impl Machine<'_> {
         let Node::Text(key_text) = self.node(key) else {
             return Err(self.unexpected("the key of a storage", key));
         };
+        if key_text.len() > MAX_KEY {
+            let what = "bytes in the key of a storage";
+            return Err(PickleProblem::TooMuch { what, limit: MAX_KEY as u64 });
+        }
         let key = key_text.clone();
         let whole = self.unsigned(self.argument(&id, 4)?)?;
         let (offset, count) = match id.get(5).map(|&view| (view, self.node(view))) {

@@ -26,7 +26,7 @@ impl Machine<'_> {
             }
             b'G' => Node::Float(f64::from_be_bytes(reader.array()?)),
             b'I' | b'L' | b'F' => self.number_in_text(opcode)?,
-            b'S' | b'V' => Node::Text(reader.line()?.trim_matches(['\'', '"']).into()),
+            b'S' | b'V' => self.line_of_text(opcode)?,
             0x8c | b'U' => {
                 let count = reader.u8()?;
                 self.text(count.into())?
@@ -66,6 +66,25 @@ impl Machine<'_> {
             (_, line) => line.trim_end_matches('L').parse().ok().map(Node::Int),
         };
         node.ok_or(PickleProblem::Malformed { offset, expected: "a number" })
+    }
+
+    /// Strings of protocol 0: one in quotes, as Python writes it in programs, or one that is all of the line. Escapes stand
+    /// for other characters; names have none, so that what has some is refused rather than taken literally.
+    fn line_of_text(&mut self, opcode: u8) -> Result<Node, PickleProblem> {
+        let offset = self.reader.at();
+        let line = self.reader.line()?;
+        let quoted = |quote: char| line.strip_prefix(quote)?.strip_suffix(quote);
+        let text = match opcode {
+            b'S' => quoted('\'').or_else(|| quoted('"')),
+            _ => Some(line),
+        };
+        let Some(text) = text else {
+            return Err(PickleProblem::Malformed { offset, expected: "a string in quotes" });
+        };
+        match text.contains('\\') {
+            true => Err(PickleProblem::Malformed { offset, expected: "a string without escapes" }),
+            false => Ok(Node::Text(text.into())),
+        }
     }
 
     /// A string; of Python 2's strings, which may hold anything, only text is of use.

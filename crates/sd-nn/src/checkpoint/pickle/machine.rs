@@ -202,13 +202,7 @@ impl Machine<'_> {
                 else {
                     return Err(self.unexpected("two strings that make a name", module));
                 };
-                if module_name.len() + name.len() > MAX_NAME {
-                    return Err(PickleProblem::TooMuch {
-                        what: "bytes in a name",
-                        limit: MAX_NAME as u64,
-                    });
-                }
-                let global = format!("{module_name}.{name}").into();
+                let global = global(module_name, name)?;
                 self.push(Node::Global(global))
             }
             // These call what they name; no checkpoint that is newer than Python 2.2 has them.
@@ -243,7 +237,7 @@ impl Machine<'_> {
     fn global_in_text(&mut self) -> Result<Arc<str>, PickleProblem> {
         let module = self.reader.line()?;
         let name = self.reader.line()?;
-        Ok(format!("{module}.{name}").into())
+        global(module, name)
     }
 
     fn build(&mut self) -> Step {
@@ -317,4 +311,13 @@ impl Machine<'_> {
     fn nothing(&self, expected: &'static str) -> PickleProblem {
         PickleProblem::Unexpected { offset: self.offset, expected, found: "none".into() }
     }
+}
+
+/// The name of a class or function.
+fn global(module: &str, name: &str) -> Result<Arc<str>, PickleProblem> {
+    if module.len() + name.len() > MAX_NAME {
+        let what = "bytes in a name";
+        return Err(PickleProblem::TooMuch { what, limit: MAX_NAME as u64 });
+    }
+    Ok(format!("{module}.{name}").into())
 }

@@ -7,8 +7,9 @@
 //! scalars), which becomes an [opaque](Node::Opaque) value that remembers its name only; or anything else, which is an
 //! error that tells the name. A name that is not called harms nobody and stays a [name](Node::Global).
 //!
-//! What a pickle can cost is bounded: operations, nodes, tensors, ranks and names. Values refer to each other by index,
-//! so that no nesting of theirs is a recursion here.
+//! What a pickle can cost is bounded: operations, values, tensors, ranks, strings, names of functions and keys of storages.
+//! Values refer to each other by index and share their strings, so that no nesting of theirs is a recursion here, and none
+//! is a copy.
 
 mod calls;
 mod constants;
@@ -18,6 +19,7 @@ mod node;
 mod problem;
 mod reader;
 
+pub(crate) use calls::MAX_KEY;
 pub(crate) use machine::{Pickle, load};
 pub(crate) use node::{Node, NodeId, RawTensor, Storage};
 pub use problem::PickleProblem;

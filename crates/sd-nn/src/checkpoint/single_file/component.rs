@@ -72,7 +72,14 @@ impl Component {
             pieces: HashMap::with_capacity(pieces.len()),
         };
         for (path, piece) in pieces {
-            let whole = component.file.info(&piece.key).map(|info| info.shape).unwrap_or_default();
+            let Some(TensorInfo { shape: whole, .. }) = component.file.info(&piece.key) else {
+                let origin = component.file.origin();
+                return Err(CheckpointError::NoSuchTensor {
+                    origin,
+                    name: piece.key,
+                    nearest: None,
+                });
+            };
             if piece.part.shape(&whole).is_none() {
                 return Err(CheckpointError::NotAPart {
                     origin: component.file.origin(),

@@ -69,6 +69,14 @@ pub(super) fn unet(
     if let Some(classes) = unet.size("class_embedding.weight", 0) {
         config.insert("num_class_embeds".into(), json!(classes));
     }
+    match structure.mid_resnets(&unet.names) {
+        0 => _ = config.insert("mid_block_type".into(), Value::Null),
+        1 => _ = config.insert("mid_block_type".into(), json!("UNetMidBlock2D")),
+        _ => {}
+    }
+    if let Some(width) = unet.size("time_embedding.cond_proj.weight", 1) {
+        config.insert("time_cond_proj_dim".into(), json!(width));
+    }
     let only_cross = only_cross(unet, structure, context);
     if only_cross.contains(&true) {
         config.insert("only_cross_attention".into(), json!(only_cross));

@@ -61,8 +61,8 @@ impl ModelFamily {
         matches!(self, Self::XlBase | Self::XlInpainting | Self::XlRefiner)
     }
 
-    /// Tells the family of a U-Net under the names of LDM.
-    pub(super) fn of_unet(file: &dyn WeightSource, prefix: &str) -> Self {
+    /// Tells the family of a U-Net under the names of LDM, or the architecture that is none of them.
+    fn of_unet(file: &dyn WeightSource, prefix: &str) -> Result<Self, &'static str> {
         let shape = |name: &str| file.info(&format!("{prefix}{name}")).map(|info| info.shape);
         let channels = shape("input_blocks.0.0.weight").and_then(|shape| shape.get(1).copied());
         let names = file.names();
@@ -72,15 +72,27 @@ impl ModelFamily {
             .filter(|name| name.starts_with(prefix) && name.ends_with(".attn2.to_k.weight"))
             .find_map(|name| file.info(name)?.shape.get(1).copied());
         if shape("label_emb.0.0.weight").is_some() {
-            return match channels {
+            // Others embed a vector as well: noise levels of images, motion.
+            if names.iter().any(|name| name.contains(".time_stack.")) {
+                return Err("Stable Video Diffusion");
+            }
+            if ["edm_mean", "edm_std"].iter().any(|name| file.info(name).is_some()) {
+                return Err("Playground 2.5");
+            }
+            let wide = matches!(context, Some(1280 | 2048));
+            let encoders = has("conditioner.embedders.") || has("cond_stage_model.1.");
+            if context == Some(1024) || !(wide || encoders) {
+                return Err("a U-Net that embeds a vector, such as Stable unCLIP's");
+            }
+            return Ok(match channels {
                 _ if has("conditioner.embedders.0.model.") => Self::XlRefiner,
                 _ if context == Some(1280) && !has("conditioner.embedders.1.") => Self::XlRefiner,
                 Some(9) => Self::XlInpainting,
                 _ => Self::XlBase,
-            };
+            });
         }
         let is_sd2 = has("cond_stage_model.model.") || context == Some(1024);
-        match (is_sd2, channels) {
+        Ok(match (is_sd2, channels) {
             (true, Some(7)) => Self::Sd2Upscaler,
             (true, Some(5)) => Self::Sd2Depth,
             (true, Some(9)) => Self::Sd2Inpainting,
@@ -88,7 +100,7 @@ impl ModelFamily {
             (false, Some(9)) => Self::Sd1Inpainting,
             (false, Some(8)) => Self::Sd1InstructPix2Pix,
             (false, _) => Self::Sd1,
-        }
+        })
     }
 }
 
@@ -160,7 +172,10 @@ impl FileContents {
         let has = |name: &str| file.info(name).is_some();
         let any = |test: &dyn Fn(&str) -> bool| names.iter().any(|name| test(name));
         if let Some(prefix) = unet_prefix(file) {
-            let family = ModelFamily::of_unet(file, prefix);
+            let family = match ModelFamily::of_unet(file, prefix) {
+                Ok(family) => family,
+                Err(other) => return Self::OtherArchitecture(other),
+            };
             let whole = vae_prefix(file).is_some_and(|prefix| !prefix.is_empty());
             return if whole { Self::Model(family) } else { Self::UNet(family) };
         }

@@ -64,6 +64,27 @@ pub(super) fn vae_prefix(file: &dyn WeightSource) -> Option<&'static str> {
     })
 }
 
+/// Parts of names that LDM's U-Nets have and those of diffusers do not: what keeps one was not understood.
+const LDM_UNET: [&str; 10] = [
+    "input_blocks",
+    "middle_block",
+    "output_blocks",
+    "time_embed",
+    "label_emb",
+    "out",
+    "in_layers",
+    "out_layers",
+    "emb_layers",
+    "skip_connection",
+];
+
+/// The same of autoencoders.
+const LDM_VAE: [&str; 6] = ["down", "up", "mid", "block", "nin_shortcut", "norm_out"];
+
+fn no_rule(file: &dyn WeightSource, key: String, component: &'static str) -> CheckpointError {
+    CheckpointError::NoPlace { origin: file.origin(), key, component }
+}
+
 /// The names of a file that start so, without the start.
 fn stripped(file: &dyn WeightSource, prefix: &str) -> Vec<String> {
     let names = file.names().into_iter();
@@ -92,17 +113,24 @@ pub(super) fn unet(
     });
     let structure = UNetStructure::from_ldm(names.iter().map(String::as_str));
     let table = structure.table();
-    let pieces = names.into_iter().filter_map(|name| {
-        let path = table.to_module(&name)?;
-        let key = match ema {
-            // `model.diffusion_model.out.2.weight` is averaged as `model_ema.diffusion_modelout2weight`.
-            true => format!("{EMA_PREFIX}diffusion_model{}", name.replace('.', "")),
-            false => format!("{prefix}{name}"),
-        };
-        Some((path, Piece { key, part: Part::Whole }))
-    });
+    let mut pieces = Vec::with_capacity(names.len());
+    for name in names {
+        let key = format!("{prefix}{name}");
+        let Some(path) = table.to_module(&name) else { continue };
+        if path.split('.').any(|part| LDM_UNET.contains(&part)) {
+            return Err(no_rule(file, key, "U-Net"));
+        }
+        // `model.diffusion_model.out.2.weight` is averaged as `model_ema.diffusion_modelout2weight`; what was not trained
+        // may have no average.
+        let averaged = format!("{EMA_PREFIX}diffusion_model{}", name.replace('.', ""));
+        let key = if ema && file.info(&averaged).is_some() { averaged } else { key };
+        pieces.push((path, Piece { key, part: Part::Whole }));
+    }
     let class = ("unet", "UNet2DConditionModel");
-    let mut unet = Component::new(class, file.clone(), pieces.collect())?;
+    let mut unet = Component::new(class, file.clone(), pieces)?;
+    if let Err(found) = structure.check(&unet.names) {
+        return Err(CheckpointError::UnknownStructure { origin: file.origin(), found });
+    }
     unet.config = configs::unet(&unet, &structure, family, prediction);
     Ok(unet)
 }
@@ -125,14 +153,19 @@ pub(super) fn vae(
         })
         .count();
     let table = others::vae_table(levels);
-    let pieces = names.into_iter().filter_map(|name| {
-        let path = table.to_module(&name)?;
+    let mut pieces = Vec::with_capacity(names.len());
+    for name in names {
+        let key = format!("{prefix}{name}");
+        let Some(path) = table.to_module(&name) else { continue };
+        if path.split('.').any(|part| LDM_VAE.contains(&part)) {
+            return Err(no_rule(file, key, "autoencoder"));
+        }
         let projection = path.contains(".attentions.") && !path.contains(".group_norm.");
         let part =
             if projection && path.ends_with(".weight") { Part::Squeezed } else { Part::Whole };
-        Some((path, Piece { key: format!("{prefix}{name}"), part }))
-    });
-    let mut vae = Component::new(("vae", "AutoencoderKL"), file.clone(), pieces.collect())?;
+        pieces.push((path, Piece { key, part }));
+    }
+    let mut vae = Component::new(("vae", "AutoencoderKL"), file.clone(), pieces)?;
     vae.config = configs::vae(&vae, levels, family);
     Ok(vae)
 }

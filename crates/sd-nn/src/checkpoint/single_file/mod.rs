@@ -96,7 +96,8 @@ impl SingleFile {
     ///
     /// # Errors
     /// [`CheckpointError::NotAModel`] when they are something else, [`CheckpointError::NotAPart`] and
-    /// [`CheckpointError::KeyCollision`] when they contradict each other.
+    /// [`CheckpointError::KeyCollision`] when they contradict each other, [`CheckpointError::NoPlace`] and
+    /// [`CheckpointError::UnknownStructure`] when diffusers has no such U-Net or autoencoder.
     pub fn new(
         file: Arc<dyn WeightSource>,
         metadata: &BTreeMap<String, String>,
@@ -177,7 +178,7 @@ impl SingleFile {
         self.kind
     }
 
-    /// The family; `None` for an autoencoder or a text encoder alone, which several families share.
+    /// The family; for an autoencoder or a text encoder alone, which several families share, the one that the options name.
     pub fn family(&self) -> Option<ModelFamily> {
         self.family
     }
@@ -185,6 +186,11 @@ impl SingleFile {
     /// What the U-Net predicts.
     pub fn prediction(&self) -> Prediction {
         self.prediction
+    }
+
+    /// Whether the file marks its schedule as one that ends without any signal (`rescale_betas_zero_snr` of schedulers).
+    pub fn zero_snr(&self) -> bool {
+        self.zero_snr
     }
 
     /// Whether the file has averaged weights of the U-Net besides.
@@ -209,6 +215,7 @@ impl SingleFile {
 
     /// The configuration of the scheduler that the family is published with; `None` without a U-Net.
     pub fn scheduler_config(&self) -> Option<Value> {
+        self.component("unet")?;
         Some(configs::scheduler(self.family?, self.prediction, self.zero_snr))
     }
 
@@ -219,6 +226,7 @@ impl SingleFile {
 
     /// The index of the model in diffusers' layout, with all that its pipeline needs; `None` without a U-Net.
     pub fn model_index(&self) -> Option<Value> {
+        self.component("unet")?;
         let family = self.family?;
         let mut index = configs::header(configs::pipeline_class(family));
         for component in &self.components {

@@ -87,6 +87,82 @@ impl UNetStructure {
         Self { down: side("down_blocks"), mid_attention, up: side("up_blocks") }
     }
 
+    /// Checks against the tensors' names, which are those of diffusers, that the configuration that is made of this describes
+    /// all of it; else says what it would not.
+    pub(super) fn check(&self, names: &[String]) -> Result<(), String> {
+        let layers = self.down.first().map_or(0, |level| level.attention.len());
+        let sides = [("down", &self.down, layers), ("up", &self.up, layers + 1)];
+        for (side, levels, layers) in sides {
+            for (at, Level { attention, sampler }) in levels.iter().enumerate() {
+                if attention.len() != layers {
+                    let found = attention.len();
+                    return Err(format!("{side}_blocks.{at} has {found} layers, not {layers}"));
+                }
+                if attention.contains(&true) && attention.contains(&false) {
+                    return Err(format!("some layers of {side}_blocks.{at} have no attention"));
+                }
+                if *sampler == (at + 1 == levels.len()) {
+                    return Err(format!(
+                        "{side}_blocks.{at} changes size, or does not, unlike others"
+                    ));
+                }
+            }
+        }
+        if self.down.len() != self.up.len() {
+            return Err(format!("{} levels go down and {} up", self.down.len(), self.up.len()));
+        }
+        let resnets = self.mid_resnets(names);
+        if resnets > 2 || self.mid_attention != (resnets == 2) {
+            return Err(format!("mid_block has {resnets} residual blocks"));
+        }
+        self.check_depths(names)
+    }
+
+    /// Residual blocks of the middle.
+    pub(super) fn mid_resnets(&self, names: &[String]) -> usize {
+        let has = |at: usize| {
+            let start = format!("mid_block.resnets.{at}.");
+            names.iter().any(|name| name.starts_with(&start))
+        };
+        (0..MAX_NUMBER).take_while(|&at| has(at)).count()
+    }
+
+    /// One number of transformer layers for all attentions of a level, on its way down and up.
+    fn check_depths(&self, names: &[String]) -> Result<(), String> {
+        let mut layers: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for name in names {
+            if let Some((path, rest)) = name.split_once(".transformer_blocks.")
+                && let Some((layer, _)) = rest.split_once('.')
+            {
+                layers.insert((path, layer));
+            }
+        }
+        let mut depths: BTreeMap<&str, usize> = BTreeMap::new();
+        for (path, _) in layers {
+            *depths.entry(path).or_default() += 1;
+        }
+        let mut levels: BTreeMap<usize, (&str, usize)> = BTreeMap::new();
+        for (path, depth) in depths {
+            let parts: Vec<&str> = path.split('.').collect();
+            let level = match parts[..] {
+                ["down_blocks", level, ..] => small(level),
+                // The way up begins with the deepest.
+                ["up_blocks", level, ..] => {
+                    small(level).and_then(|level| self.up.len().checked_sub(level + 1))
+                }
+                _ => self.down.len().checked_sub(1),
+            };
+            let Some(level) = level else { continue };
+            let (first, expected) = *levels.entry(level).or_insert((path, depth));
+            if depth != expected {
+                return Err(format!(
+                    "{first} has {expected} transformer layers, and {path} has {depth}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The key table: names of LDM ↔ names of diffusers.
     pub(super) fn table(&self) -> KeyTable {
         let mut rules = FIXED.to_vec();
@@ -160,6 +236,7 @@ fn small(number: &str) -> Option<usize> {
 const FIXED: &[KeyRule] = &[
     KeyRule::new("time_embed.0.*", "time_embedding.linear_1.*"),
     KeyRule::new("time_embed.2.*", "time_embedding.linear_2.*"),
+    KeyRule::new("time_embed.cond_proj.*", "time_embedding.cond_proj.*"),
     KeyRule::new("label_emb.0.0.*", "add_embedding.linear_1.*"),
     KeyRule::new("label_emb.0.2.*", "add_embedding.linear_2.*"),
     KeyRule::new("label_emb.weight", "class_embedding.weight"),

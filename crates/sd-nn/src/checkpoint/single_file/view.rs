@@ -87,9 +87,12 @@ impl SingleFileView {
         let open_clip = prefix.ends_with(".model.");
         for name in names {
             let place = Place { component, name: name.clone() };
-            if open_clip && let Some((joined, first)) = joined(&name) {
-                if first {
+            if open_clip && let Some((joined, query)) = joined(&name) {
+                let place = Place { component, name: query };
+                if place.name == name {
                     self.join(format!("{prefix}{}", table.to_file(&joined)), &place)?;
+                } else if self.info_of(&place).is_none() {
+                    return Err(self.lacking(&place));
                 }
                 continue;
             }
@@ -121,14 +124,22 @@ impl SingleFileView {
         let mut places = Vec::new();
         for third in THIRDS {
             let name = query.name.replace(&format!(".{}.", THIRDS[0]), &format!(".{third}."));
-            let source = &self.components[query.component];
-            if source.info(&name).is_none() {
-                let (origin, nearest) = (source.origin(), None);
-                return Err(CheckpointError::NoSuchTensor { origin, name, nearest });
+            let place = Place { component: query.component, name };
+            if self.info_of(&place).is_none() {
+                return Err(self.lacking(&place));
             }
-            places.push(Place { component: query.component, name });
+            places.push(place);
         }
         self.insert(key, Made::Joined(places))
+    }
+
+    fn lacking(&self, place: &Place) -> CheckpointError {
+        let origin = self.components.get(place.component).map(WeightSource::origin);
+        CheckpointError::NoSuchTensor {
+            origin: origin.unwrap_or_default(),
+            name: place.name.clone(),
+            nearest: None,
+        }
     }
 
     fn insert(&mut self, key: String, made: Made) -> Result<(), CheckpointError> {
@@ -255,11 +266,12 @@ fn layout(
     })
 }
 
-/// The name of the joint tensor of query, key and value, and whether this is the first of them.
-fn joined(name: &str) -> Option<(String, bool)> {
-    THIRDS.iter().enumerate().find_map(|(at, third)| {
+/// The names of the joint tensor of query, key and value, and of the query.
+fn joined(name: &str) -> Option<(String, String)> {
+    THIRDS.iter().find_map(|third| {
         let (before, end) = name.split_once(&format!(".self_attn.{third}."))?;
-        Some((format!("{before}.self_attn.in_proj.{end}"), at == 0))
+        let named = |part: &str| format!("{before}.self_attn.{part}.{end}");
+        Some((named("in_proj"), named(THIRDS[0])))
     })
 }
 

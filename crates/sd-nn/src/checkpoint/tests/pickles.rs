@@ -74,16 +74,113 @@ fn bombs_go_off_in_the_open() {
     ));
 }
 
+/// What is wrong with a file of the old form: its object, the list of its keys, and its storages.
+fn legacy_problem(object: &[u8], keys: &[u8], data: &[u8]) -> String {
+    let magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
+    let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
+    let scratch = Scratch::new();
+    let path = scratch.write("legacy.pt", &[&magic[..], system, object, keys, data].concat());
+    TorchFile::open(path).unwrap_err().to_string()
+}
+
+/// A string as protocol 2 has it.
+fn text(text: &str) -> Vec<u8> {
+    [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// A reference to a storage of one element.
+fn storage(key: &str) -> Vec<u8> {
+    let class = b"ctorch\nFloatStorage\n";
+    [b"(", &text("storage")[..], class, &text(key), &text("cpu"), b"K\x01tQ"].concat()
+}
+
+/// A tensor of one element.
+fn tensor(key: &str) -> Vec<u8> {
+    let function = b"ctorch._utils\n_rebuild_tensor_v2\n(";
+    [&function[..], &storage(key), b"K\0K\x01\x85K\x01\x85\x89NtR"].concat()
+}
+
+/// The count of one element, and the element.
+const ONE: &[u8] = b"\x01\0\0\0\0\0\0\0\0\0\x80\x3f";
+
 #[test]
 fn dictionaries_that_contain_themselves_end() {
     // {"a": itself} in a file of the old form.
-    let magic = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
-    let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
-    let object = b"\x80\x02}q\0X\x01\0\0\0ah\0s.\x80\x02].";
-    let scratch = Scratch::new();
-    let path = scratch.write("cycle.pt", &[&magic[..], system, object].concat());
-    let error = TorchFile::open(path).unwrap_err().to_string();
+    let error = legacy_problem(b"\x80\x02}q\0X\x01\0\0\0ah\0s.", b"\x80\x02].", b"");
     assert!(error.contains("lies deeper than the 8 levels"), "{error}");
+}
+
+#[test]
+fn keys_of_storages_are_short_and_come_once() {
+    assert!(pickle::load(&[&storage(&"k".repeat(512))[..], b"."].concat()).is_ok());
+    let error = problem(&[&storage(&"k".repeat(513))[..], b"."].concat()).to_string();
+    assert!(error.contains("more bytes in the key of a storage than the 512"), "{error}");
+
+    let object = [b"\x80\x02}", &text("a")[..], &tensor("0"), b"s."].concat();
+    let twice = [b"\x80\x02](", &text("0")[..], b"q\0h\0e."].concat();
+    let error = legacy_problem(&object, &twice, &[ONE, ONE].concat());
+    assert!(error.contains("has `0` more than once"), "{error}");
+}
+
+#[test]
+fn calls_and_names_share_one_string() {
+    let pickle = pickle::load(b"\x80\x02(cnumpy\ndtype\nq\0)Rh\0)Rt.").unwrap();
+    let names: Vec<_> = pickle
+        .nodes
+        .iter()
+        .filter_map(|node| match node {
+            pickle::Node::Global(name) | pickle::Node::Opaque(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names.len(), 3);
+    assert!(names.iter().all(|name| std::sync::Arc::ptr_eq(name, names[0])));
+
+    let long = format!("c{}\n{}\n.", "m".repeat(300), "n".repeat(300));
+    assert!(problem(long.as_bytes()).to_string().contains("more bytes in a name than the 512"));
+}
+
+#[test]
+fn names_and_metadata_do_not_grow_without_end() {
+    // One tensor, and a long name around 17000 short ones.
+    let mut object = [b"\x80\x02", &tensor("0")[..], b"q\x000}"].concat();
+    object.extend([&text(&"a".repeat(1000))[..], b"}("].concat());
+    for number in 0..17_000u16 {
+        object.extend([b"M", &number.to_le_bytes()[..], b"h\0"].concat());
+    }
+    object.extend(b"us.");
+    let keys = [b"\x80\x02]", &text("0")[..], b"a."].concat();
+    let error = legacy_problem(&object, &keys, ONE);
+    assert!(error.contains("more than the 16777216 bytes in all names"), "{error}");
+
+    // One long string under many names.
+    let mut object = [b"\x80\x02", &text(&"a".repeat(1000))[..], b"q\x000}("].concat();
+    for number in 0..1100 {
+        object.extend([&text(&number.to_string())[..], b"h\0"].concat());
+    }
+    object.extend(b"u.");
+    let error = legacy_problem(&object, b"\x80\x02].", b"");
+    assert!(error.contains("bytes of numbers and strings beside the weights"), "{error}");
+}
+
+#[test]
+fn strings_in_lines_are_what_is_between_their_quotes() {
+    let root = |bytes: &[u8]| match pickle::load(bytes).unwrap().root() {
+        pickle::Node::Text(text) => text.to_string(),
+        other => panic!("{other:?}"),
+    };
+    for (bytes, expected) in [
+        (&b"S'a'\n."[..], "a"),
+        (b"S\"a\"\n.", "a"),
+        (b"S\"'a'\"\n.", "'a'"),
+        (b"S''\n.", ""),
+        (b"V'a'\n.", "'a'"),
+    ] {
+        assert_eq!(root(bytes), expected);
+    }
+    for bytes in [&b"Sa\n."[..], b"S'a\n.", b"S'\n.", b"S'a\"\n.", b"S'\\n'\n.", b"V\\u0041\n."] {
+        assert!(matches!(problem(bytes), PickleProblem::Malformed { offset: 1, .. }), "{bytes:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The files that `torch.save` wrote before 1.6, and still writes on demand: five pickles, then the storages.
 
+use std::collections::{HashMap, HashSet};
+
 use super::{Contents, TorchProblem, storages::Storages};
-use crate::checkpoint::pickle::{Node, Pickle, PickleProblem, load};
+use crate::checkpoint::pickle::{MAX_KEY, Node, Pickle, PickleProblem, load};
 
 /// The first pickle.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
@@ -39,29 +41,39 @@ pub(super) fn open(file: &[u8]) -> Result<Contents<'_>, TorchProblem> {
         let len = u64::from_le_bytes(*count).saturating_mul(size);
         if len > data.len() as u64 {
             let (expected, found) = (len, data.len() as u64);
-            return Err(TorchProblem::ShortStorage { key, expected, found });
+            return Err(TorchProblem::ShortStorage { key: key.into(), expected, found });
         }
         let data_start = at + count.len();
         at = data_start + len as usize;
-        storages.insert(key, data_start..at);
+        storages.insert(key.into(), data_start..at);
     }
     Ok(Contents { pickle, storages })
 }
 
 /// The keys of storages in their order, and the size of an element of each.
-fn sizes(object: &Pickle, keys: &Pickle) -> Result<Vec<(String, u64)>, TorchProblem> {
-    let mut known = std::collections::HashMap::new();
+///
+/// The pickle of the keys may refer to one long string any number of times: each key is of a storage that the object has,
+/// which is short, and comes once.
+fn sizes<'a>(object: &Pickle, keys: &'a Pickle) -> Result<Vec<(&'a str, u64)>, TorchProblem> {
+    let mut known = HashMap::new();
     for node in &object.nodes {
         if let Node::Storage(storage) = node {
             known.entry(&*storage.key).or_insert(storage.dtype.bitsize() as u64 / 8);
         }
     }
     let Node::List(list) = keys.root() else { return Err(TorchProblem::NotOfTorch) };
+    let mut seen = HashSet::new();
     let size = |id: &u32| match keys.node(*id) {
-        Node::Text(key) => known.get(&**key).map(|size| (key.to_string(), *size)),
-        _ => None,
+        Node::Text(key) if key.len() <= MAX_KEY => match known.get(&**key) {
+            Some(_) if !seen.insert(&**key) => {
+                Err(TorchProblem::RepeatedStorage { key: key.to_string() })
+            }
+            Some(size) => Ok((&**key, *size)),
+            None => Err(TorchProblem::NotOfTorch),
+        },
+        _ => Err(TorchProblem::NotOfTorch),
     };
-    list.iter().map(|id| size(id).ok_or(TorchProblem::NotOfTorch)).collect()
+    list.iter().map(size).collect()
 }
 
 fn is_little_endian(system: &Pickle) -> bool {

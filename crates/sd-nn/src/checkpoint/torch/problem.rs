@@ -91,6 +91,12 @@ pub enum TorchProblem {
         /// The storage.
         key: String,
     },
+    /// A storage that is listed twice.
+    #[error("its list of storages has `{key}` more than once")]
+    RepeatedStorage {
+        /// The storage.
+        key: String,
+    },
     /// A storage that is shorter than it claims.
     #[error(
         "storage `{key}` claims {expected} bytes, the file has {found} (a truncated download?)"

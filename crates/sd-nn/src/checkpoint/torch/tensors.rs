@@ -1,6 +1,6 @@
 //! The tensors of a file by their names, from the dictionaries that hold them.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use safetensors::Dtype;
 
@@ -21,6 +21,13 @@ const MAX_ENTRIES: usize = 1 << 18;
 
 /// Longest name, in bytes.
 const MAX_NAME: usize = 1024;
+
+/// Bytes of all names: dictionaries in dictionaries make long ones of short ones. Those of XL with its optimiser take some
+/// hundred thousand.
+const MAX_NAMES: usize = 1 << 24;
+
+/// Bytes of all numbers and strings beside the weights, with their names.
+const MAX_METADATA: usize = 1 << 20;
 
 /// A tensor and where it lies.
 #[derive(Debug, Clone)]
@@ -44,11 +51,18 @@ pub(super) struct Found {
 /// Dictionaries inside it are seen through, with dots in the names. Numbers, strings and lists among the weights are left
 /// out; an object of a class is an error, because weights may be hidden in it.
 pub(super) fn find(pickle: &Pickle, storages: &Storages) -> Result<Found, TorchProblem> {
-    let mut walk = Walk { pickle, storages, found: Found::default(), entries: 0 };
+    let mut walk = Walk {
+        pickle,
+        storages,
+        found: Found::default(),
+        entries: 0,
+        name_bytes: 0,
+        metadata_bytes: 0,
+    };
     let mut dict = pickle.root;
     for _ in 0..MAX_WRAPPERS {
         let Node::Dict(pairs) = pickle.node(dict) else { break };
-        walk.scalars(pairs);
+        walk.scalars(pairs)?;
         match wrapped(pickle, pairs) {
             Some(inner) => dict = inner,
             None => break,
@@ -82,12 +96,17 @@ struct Walk<'a> {
     storages: &'a Storages,
     found: Found,
     entries: usize,
+    name_bytes: usize,
+    metadata_bytes: usize,
 }
 
 impl Walk<'_> {
-    fn scalars(&mut self, pairs: &[(NodeId, NodeId)]) {
+    fn scalars(&mut self, pairs: &[(NodeId, NodeId)]) -> Result<(), TorchProblem> {
         for &(key, value) in pairs {
-            let Node::Text(key) = self.pickle.node(key) else { continue };
+            let key = match self.pickle.node(key) {
+                Node::Text(key) if key.len() <= MAX_NAME => key,
+                _ => continue,
+            };
             let text = match self.pickle.node(value) {
                 Node::Bool(value) => value.to_string(),
                 Node::Int(value) => value.to_string(),
@@ -95,10 +114,14 @@ impl Walk<'_> {
                 Node::Text(value) if value.len() <= MAX_NAME => value.to_string(),
                 _ => continue,
             };
-            if key.len() <= MAX_NAME {
-                self.found.metadata.insert(key.to_string(), text);
+            self.metadata_bytes += key.len() + text.len();
+            if self.metadata_bytes > MAX_METADATA {
+                let what = "bytes of numbers and strings beside the weights";
+                return Err(TorchProblem::TooMany { what, limit: MAX_METADATA });
             }
+            self.found.metadata.insert(key.to_string(), text);
         }
+        Ok(())
     }
 
     fn dict(&mut self, id: NodeId, prefix: &str, depth: usize) -> Result<(), TorchProblem> {
@@ -112,8 +135,8 @@ impl Walk<'_> {
         }
         for &(key, value) in pairs {
             let key = match self.pickle.node(key) {
-                Node::Text(key) => key.to_string(),
-                Node::Int(key) => key.to_string(),
+                Node::Text(key) => Cow::Borrowed(&**key),
+                Node::Int(key) => Cow::Owned(key.to_string()),
                 _ => continue,
             };
             let dot = if prefix.is_empty() { "" } else { "." };
@@ -123,6 +146,11 @@ impl Walk<'_> {
             let name = format!("{prefix}{dot}{key}");
             match self.pickle.node(value) {
                 Node::Tensor(tensor) => {
+                    self.name_bytes += name.len();
+                    if self.name_bytes > MAX_NAMES {
+                        let what = "bytes in all names";
+                        return Err(TorchProblem::TooMany { what, limit: MAX_NAMES });
+                    }
                     let entry = place(&name, tensor, self.storages)?;
                     self.found.tensors.insert(name, entry);
                 }
@@ -140,14 +168,15 @@ impl Walk<'_> {
 /// Where a tensor lies, checked against its storage.
 fn place(name: &str, tensor: &RawTensor, storages: &Storages) -> Result<Entry, TorchProblem> {
     let storage = &tensor.storage;
-    let key = storage.key.to_string();
-    let Some(range) = storages.get(&key) else {
-        return Err(TorchProblem::NoStorage { tensor: name.into(), key });
+    let Some(range) = storages.get(&storage.key) else {
+        let (tensor, key) = (name.into(), storage.key.to_string());
+        return Err(TorchProblem::NoStorage { tensor, key });
     };
     let size = storage.dtype.bitsize() as u64 / 8;
     let end = storage.count.checked_add(storage.offset).and_then(|count| count.checked_mul(size));
     let (expected, found) = (end.unwrap_or(u64::MAX), range.len() as u64);
     if expected > found {
+        let key = storage.key.to_string();
         return Err(TorchProblem::ShortStorage { key, expected, found });
     }
     // All in the bounds of the range now.
