@@ -1,6 +1,6 @@
 //! `sd convert`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
 use sd_core::{ConvertOptions, convert};
@@ -34,5 +34,22 @@ pub(crate) fn run(arguments: &Convert) -> Result<(), CliError> {
     if !converted.missing.is_empty() {
         println!("  missing: {}", converted.missing.join(", "));
     }
+    if !converted.unused.is_empty() {
+        println!("  left out: {}", summary(&converted.unused));
+    }
     Ok(())
+}
+
+/// Names by what they start with, and how many those are where they are several.
+fn summary(names: &[String]) -> String {
+    let mut starts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        let start = name.split_once('.').map_or(name.as_str(), |(start, _)| start);
+        *starts.entry(start).or_default() += 1;
+    }
+    let text = |(start, count): (&str, usize)| match count {
+        1 => start.to_owned(),
+        count => format!("{start} ({count} tensors)"),
+    };
+    starts.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }

@@ -8,13 +8,14 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use sd_core::{
     DiffusionBackend, Latents, LoadOptions, Pipeline, Precision, Request, Run, TextToImage,
-    check_writable, inspect, parameters, save_png, sd_nn::checkpoint::SingleFileOptions,
+    check_writable, parameters, refined_parameters, save_png, sd_nn::checkpoint::SingleFileOptions,
 };
 
 use crate::{
     arguments::Txt2img,
     device::{self, Job},
     error::CliError,
+    refiner,
 };
 
 /// Makes the images.
@@ -41,10 +42,12 @@ impl Job for Generate<'_> {
         // What the file of the model is said to be, the refiner is not.
         let mut refining = options.clone().single_file(SingleFileOptions::default());
         refining.vae = None;
-        if let Some(refiner) = &arguments.xl.refiner {
-            // It is loaded only when the model has done its part, lest both fill the memory.
-            check_model::<B>(refiner, &refining)?;
-        }
+        // It is loaded only when the model has done its part, lest both fill the memory.
+        let refiner = arguments.xl.refiner.as_deref().map(|path| {
+            let second = refiner::check::<B>(path, &refining, &arguments.xl, &request)?;
+            Ok::<_, CliError>((path, second))
+        });
+        let refiner = refiner.transpose()?;
 
         let mut watch = Stopwatch::start();
         let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
@@ -52,16 +55,21 @@ impl Job for Generate<'_> {
         let request = with_size(request, arguments, pipeline.default_size());
         let mut run = steps(&pipeline, (&request).into(), &mut watch)?;
         let output = Output { paths: &outputs, latents: arguments.save_latents.as_deref() };
-        let Some(refiner) = &arguments.xl.refiner else {
-            return output.write(run, &pipeline, (&request).into(), &mut watch);
+        let texts = (0..outputs.len()).map(|index| parameters(&pipeline, &request, index));
+        let texts: Vec<String> = texts.collect();
+        let Some((refiner, second)) = refiner else {
+            return output.write(run, &texts, &mut watch);
         };
 
-        let request = arguments.xl.refinement(&request, run.finish_latents()?);
+        let request = arguments.xl.refinement(&request, run.finish_latents()?, second);
         drop((run, pipeline));
         let pipeline = Pipeline::<B>::from_pretrained(refiner, &refining)?;
         watch.lap("loaded the refiner");
         let run = steps(&pipeline, (&request).into(), &mut watch)?;
-        output.write(run, &pipeline, (&request).into(), &mut watch)
+        let texts = texts.iter().enumerate();
+        let texts =
+            texts.map(|(index, first)| refined_parameters(first, &pipeline, &request, index));
+        output.write(run, &texts.collect::<Vec<_>>(), &mut watch)
     }
 }
 
@@ -77,25 +85,6 @@ fn load_options<B: DiffusionBackend>(
     options.vae.clone_from(&arguments.vae);
     options.tokenizer.clone_from(&arguments.single_file.tokenizer);
     options
-}
-
-/// Checks a model that is loaded later, by its configurations and headers.
-fn check_model<B: DiffusionBackend>(path: &Path, options: &LoadOptions<B>) -> Result<(), CliError> {
-    if path.is_file() {
-        return Ok(Pipeline::check_single_file(path, options)?);
-    }
-    let report = inspect::<B>(path)?;
-    let path = path.display();
-    if !report.supported {
-        return Err(CliError::new(format!(
-            "{path}: unsupported pipeline class `{}`",
-            report.class
-        )));
-    }
-    match report.missing.as_slice() {
-        [] => Ok(()),
-        missing => Err(CliError::new(format!("{path}: missing {}", missing.join(", ")))),
-    }
 }
 
 /// Starts a run and makes its steps, which the progress bar shows.
@@ -131,12 +120,11 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Decodes the images of a run whose steps are made, and writes everything.
+    /// Decodes the images of a run whose steps are made, and writes everything with a text for each image.
     fn write<B: DiffusionBackend>(
         &self,
         mut run: Run<B>,
-        pipeline: &Pipeline<B>,
-        request: Request<'_>,
+        texts: &[String],
         watch: &mut Stopwatch,
     ) -> Result<(), CliError> {
         if let Some(path) = self.latents {
@@ -144,8 +132,8 @@ impl Output<'_> {
         }
         let images = run.finish()?;
         watch.lap("decoded");
-        for (index, (image, path)) in images.iter().zip(self.paths).enumerate() {
-            save_png(image, &parameters(pipeline, request, index), path)?;
+        for ((image, path), text) in images.iter().zip(self.paths).zip(texts) {
+            save_png(image, text, path)?;
             eprintln!("{}", path.display());
         }
         Ok(())

@@ -1,24 +1,22 @@
 //! Models between diffusers' directories and single files, value for value.
 
+mod directory;
+
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
 use sd_nn::checkpoint::{
-    CheckpointError, Component, ModelFamily, Prediction, SaveOptions, SingleFile,
-    SingleFileOptions, SingleFileView, WeightSource, find_weights, open, save_file, save_weights,
-    tensors_of,
+    CheckpointError, Component, FileDtype, FileKind, ModelFamily, Prediction, SaveOptions,
+    SingleFile, SingleFileOptions, SingleFileView, TensorToSave, WeightFile, WeightSource, open,
+    save_new_file, save_weights, tensors_of,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thiserror::Error;
-
-use crate::model_index::{Entry, ModelIndex};
-
-/// The components whose weights a single file holds.
-const COMPONENTS: [&str; 4] = ["unet", "vae", "text_encoder", "text_encoder_2"];
 
 /// Files of a tokenizer's vocabulary, which single files do not have.
 const VOCABULARY: [&str; 2] = ["vocab.json", "merges.txt"];
@@ -47,6 +45,8 @@ pub struct Converted {
     pub components: Vec<String>,
     /// What is still needed to make pictures.
     pub missing: Vec<String>,
+    /// What the output has no place for: tensors of a single file, components of a directory.
+    pub unused: Vec<String>,
 }
 
 /// Why a model could not be converted.
@@ -65,9 +65,27 @@ pub enum ConvertError {
     /// A directory was to become a directory.
     #[error("{} is a directory, so the output has to be a .safetensors file", .0.display())]
     DirectoryToDirectory(PathBuf),
-    /// The single file is of no family that directories are made of.
+    /// The input has no U-Net of Stable Diffusion.
     #[error("{} has no U-Net to make a model of", .0.display())]
     NoFamily(PathBuf),
+    /// The scheduler of a directory says that the U-Net predicts what single files cannot tell.
+    #[error(
+        "{} has `prediction_type` {found}, expected `epsilon` or `v_prediction`, which are all that single files tell", path.display()
+    )]
+    Prediction {
+        /// The scheduler's configuration.
+        path: PathBuf,
+        /// The value there.
+        found: Value,
+    },
+    /// A file of the vocabulary that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's own words.
+        source: io::Error,
+    },
     /// The operating system refused.
     #[error("cannot write {}: {source}", path.display())]
     Io {
@@ -92,75 +110,19 @@ pub fn convert(
     options: &ConvertOptions,
 ) -> Result<Converted, ConvertError> {
     let (input, output) = (input.as_ref(), output.as_ref());
-    if output.exists() {
-        return Err(ConvertError::Exists(output.into()));
+    // A link that leads nowhere is something, too.
+    match fs::symlink_metadata(output) {
+        Ok(_) => return Err(ConvertError::Exists(output.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(ConvertError::Io { path: output.into(), source }),
     }
     let to_file = output.extension().is_some_and(|end| end == "safetensors");
     match (input.is_dir(), to_file) {
-        (true, true) => directory_to_file(input, output, options),
+        (true, true) => directory::to_file(input, output, options),
         (true, false) => Err(ConvertError::DirectoryToDirectory(input.into())),
         (false, true) => file_to_file(input, output, options),
         (false, false) => file_to_directory(input, output, options),
     }
-}
-
-fn directory_to_file(
-    input: &Path,
-    output: &Path,
-    options: &ConvertOptions,
-) -> Result<Converted, ConvertError> {
-    let index = ModelIndex::open(input).map_err(Box::new)?;
-    let entries = index.components();
-    let has =
-        |name: &str| entries.iter().any(|(found, entry)| *found == name && *entry != Entry::Absent);
-    let mut components: Vec<(String, Box<dyn WeightSource>)> = Vec::new();
-    for name in COMPONENTS.into_iter().filter(|name| has(name)) {
-        let found = find_weights(input.join(name), options.variant.as_deref())?;
-        components.push((name.into(), found.files.open()?));
-    }
-    let family = options.single_file.family.unwrap_or_else(|| family_of(input, &components));
-    let names: Vec<String> = components.iter().map(|(name, _)| name.clone()).collect();
-    let view = SingleFileView::new(family, components)?;
-    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let scheduler = read(&input.join("scheduler/scheduler_config.json"));
-    if let Some(prediction) = scheduler["prediction_type"].as_str() {
-        // Names and shapes do not tell it.
-        let name = if prediction == Prediction::Velocity.name() { "v" } else { "epsilon" };
-        metadata.insert("modelspec.prediction_type".into(), name.into());
-    }
-    save_file(output, tensors_of(&view)?, &metadata)?;
-    Ok(Converted { path: output.into(), family, components: names, missing: Vec::new() })
-}
-
-/// The family of a model in diffusers' layout, from its configurations.
-fn family_of(input: &Path, components: &[(String, Box<dyn WeightSource>)]) -> ModelFamily {
-    let unet = read(&input.join("unet/config.json"));
-    let text = read(&input.join("text_encoder/config.json"));
-    let channels = unet["in_channels"].as_u64().unwrap_or(4);
-    let has = |name: &str| components.iter().any(|(found, _)| found == name);
-    if unet["addition_embed_type"] == "text_time" {
-        return match (has("text_encoder") && has("text_encoder_2"), channels) {
-            (false, _) => ModelFamily::XlRefiner,
-            (true, 9) => ModelFamily::XlInpainting,
-            _ => ModelFamily::XlBase,
-        };
-    }
-    let is_sd2 = text["hidden_act"] == "gelu" || unet["cross_attention_dim"] == 1024;
-    match (is_sd2, channels) {
-        (true, 7) => ModelFamily::Sd2Upscaler,
-        (true, 5) => ModelFamily::Sd2Depth,
-        (true, 9) => ModelFamily::Sd2Inpainting,
-        (true, _) => ModelFamily::Sd2,
-        (false, 9) => ModelFamily::Sd1Inpainting,
-        (false, 8) => ModelFamily::Sd1InstructPix2Pix,
-        (false, _) => ModelFamily::Sd1,
-    }
-}
-
-/// A JSON file, or null when there is none that can be read: what is asked of it is advice.
-fn read(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
 fn file_to_file(
@@ -169,23 +131,76 @@ fn file_to_file(
     options: &ConvertOptions,
 ) -> Result<Converted, ConvertError> {
     let single = SingleFile::open(input, &options.single_file)?;
-    let family = single.family().ok_or_else(|| ConvertError::NoFamily(input.into()))?;
-    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let prediction = if single.prediction() == Prediction::Velocity { "v" } else { "epsilon" };
-    metadata.insert("modelspec.prediction_type".into(), prediction.into());
+    let family = family(input, &single)?;
+    let file = open(input)?;
+    let metadata = metadata(&file, single.prediction());
+    let mut converted = converted(output, family, &single);
     if options.single_file.ema && single.has_ema() {
         // The averaged weights under the names of the others.
         let components = single.components().iter().map(|component| {
             (component.name().to_owned(), Box::new(component.clone()) as Box<dyn WeightSource>)
         });
         let view = SingleFileView::new(family, components.collect())?;
-        save_file(output, tensors_of(&view)?, &metadata)?;
+        let mut tensors = tensors_of(&view)?;
+        if single.zero_snr() {
+            tensors.push(zero_snr());
+        }
+        save_new_file(output, tensors, &metadata)?;
     } else {
-        save_file(output, tensors_of(&open(input)?)?, &metadata)?;
+        let mut tensors = tensors_of(&file)?;
+        // It would say the opposite of what was asked for.
+        tensors.retain(|tensor| {
+            tensor.name != "v_pred" || single.prediction() == Prediction::Velocity
+        });
+        save_new_file(output, tensors, &metadata)?;
+        converted.unused.clear();
     }
-    let components =
-        single.components().iter().map(|component| component.name().to_owned()).collect();
-    Ok(Converted { path: output.into(), family, components, missing: Vec::new() })
+    Ok(converted)
+}
+
+/// What stands in the header of a file: what stood there, if it was of the same format, and what is known of it.
+fn metadata(file: &WeightFile, prediction: Prediction) -> BTreeMap<String, String> {
+    let mut metadata = match file.kind() {
+        FileKind::Safetensors => file.metadata().clone(),
+        _ => BTreeMap::new(),
+    };
+    note(&mut metadata, prediction);
+    metadata
+}
+
+/// Notes down what names and shapes do not tell.
+fn note(metadata: &mut BTreeMap<String, String>, prediction: Prediction) {
+    let name = if prediction == Prediction::Velocity { "v" } else { "epsilon" };
+    metadata.insert("format".into(), "pt".into());
+    metadata.insert("modelspec.prediction_type".into(), name.into());
+}
+
+/// The mark of models whose schedule ends without any signal: a tensor without elements, by its name alone.
+fn zero_snr<'a>() -> TensorToSave<'a> {
+    TensorToSave {
+        name: "ztsnr".into(),
+        dtype: FileDtype::F32,
+        shape: vec![0],
+        bytes: Box::new(|| Ok(Cow::Owned(Vec::new()))),
+    }
+}
+
+/// The family of a single file that has a U-Net.
+fn family(input: &Path, single: &SingleFile) -> Result<ModelFamily, ConvertError> {
+    let unet = single.component("unet");
+    unet.and(single.family()).ok_or_else(|| ConvertError::NoFamily(input.into()))
+}
+
+/// What is made of a single file, without what will be missing.
+fn converted(output: &Path, family: ModelFamily, single: &SingleFile) -> Converted {
+    let components = single.components().iter();
+    Converted {
+        path: output.into(),
+        family,
+        components: components.map(|component| component.name().to_owned()).collect(),
+        missing: Vec::new(),
+        unused: single.unused().to_vec(),
+    }
 }
 
 fn file_to_directory(
@@ -194,32 +209,43 @@ fn file_to_directory(
     options: &ConvertOptions,
 ) -> Result<Converted, ConvertError> {
     let single = SingleFile::open(input, &options.single_file)?;
-    let (Some(index), Some(scheduler), Some(family)) =
-        (single.model_index(), single.scheduler_config(), single.family())
-    else {
+    let family = family(input, &single)?;
+    let (Some(index), Some(scheduler)) = (single.model_index(), single.scheduler_config()) else {
         return Err(ConvertError::NoFamily(input.into()));
     };
+    // Before gigabytes are written.
+    for path in
+        options.tokenizer.iter().flat_map(|directory| VOCABULARY.map(|name| directory.join(name)))
+    {
+        fs::File::open(&path).map_err(|source| ConvertError::Vocabulary { path, source })?;
+    }
     // Beside its place, so that renaming it is one step.
     let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let failed = |source| ConvertError::Io { path: output.into(), source };
     let scratch =
         tempfile::Builder::new().prefix(".converting-").tempdir_in(parent).map_err(failed)?;
-    let mut missing = Vec::new();
+    let mut converted = converted(output, family, &single);
     for component in single.components() {
         write_component(scratch.path(), component)?;
         if component.name().starts_with("text_encoder")
             && !write_tokenizer(scratch.path(), component, options.tokenizer.as_deref())?
         {
-            missing.push(component.name().replace("text_encoder", "tokenizer"));
+            converted.missing.push(component.name().replace("text_encoder", "tokenizer"));
         }
     }
     for (wanted, name) in
         [("vae", "vae"), ("text_encoder", "text_encoder"), ("text_encoder", "tokenizer")]
     {
         if !single.components().iter().any(|component| component.name().starts_with(wanted)) {
-            missing.push(name.into());
+            converted.missing.push(name.into());
         }
+    }
+    // What no single file holds.
+    match family {
+        ModelFamily::Sd2Upscaler => converted.missing.push("low_res_scheduler".into()),
+        ModelFamily::Sd2Depth => converted.missing.push("depth_estimator".into()),
+        _ => {}
     }
     write_json(&scratch.path().join("scheduler/scheduler_config.json"), &scheduler)?;
     if let Some(scheduler) = single.low_res_scheduler_config() {
@@ -228,9 +254,7 @@ fn file_to_directory(
     }
     write_json(&scratch.path().join("model_index.json"), &index)?;
     put(scratch, output)?;
-    let components =
-        single.components().iter().map(|component| component.name().to_owned()).collect();
-    Ok(Converted { path: output.into(), family, components, missing })
+    Ok(converted)
 }
 
 fn write_component(model: &Path, component: &Component) -> Result<(), ConvertError> {
@@ -263,8 +287,10 @@ fn write_tokenizer(
     write_json(&directory.join("tokenizer_config.json"), &config)?;
     for name in VOCABULARY {
         let from = vocabulary.join(name);
-        fs::copy(&from, directory.join(name))
-            .map_err(|source| ConvertError::Io { path: from, source })?;
+        let to = directory.join(name);
+        let bytes =
+            fs::read(&from).map_err(|source| ConvertError::Vocabulary { path: from, source })?;
+        fs::write(&to, bytes).map_err(|source| ConvertError::Io { path: to, source })?;
     }
     Ok(true)
 }

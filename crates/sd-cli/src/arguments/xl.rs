@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sd_core::{ImageToImage, Latents, SizeConditions, TextToImage};
+use sd_core::{ImageToImage, Latents, Seeds, SizeConditions, TextToImage};
+
+use crate::refiner::Second;
 
 /// Options of SDXL. Models that do not read one of them refuse it.
 #[derive(Debug, Args)]
@@ -42,7 +44,7 @@ pub(crate) struct Xl {
     /// Stop after this share of the schedule, above 0 and up to 1; the refiner goes on from there [default: the whole]
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub(crate) denoising_end: Option<f64>,
-    /// Directory or file of a refiner, which goes on after the model
+    /// Directory or file of a refiner, which goes on after the model with the next seed; another model of SDXL will do, too
     #[arg(long, value_name = "MODEL")]
     pub(crate) refiner: Option<PathBuf>,
     /// How much the refiner makes anew without --denoising-end, 0 to 1 [default: 0.3]
@@ -78,15 +80,24 @@ impl Xl {
         request
     }
 
-    /// The refiner's request, given that of the model and its latents.
-    pub(crate) fn refinement(&self, request: &TextToImage, latents: Latents) -> ImageToImage {
+    /// The second model's request, given that of the first and its latents.
+    pub(crate) fn refinement(
+        &self,
+        request: &TextToImage,
+        latents: Latents,
+        second: Second,
+    ) -> ImageToImage {
         let mut text = request.clone();
-        // It has one text encoder, and reads a score in the place of the target size.
-        text.prompts_2.clear();
-        text.negative_prompts_2.clear();
-        text.sizes.target_size = None;
-        text.sizes.negative_target_size = None;
-        self.set_scores(&mut text.sizes);
+        if second == Second::Refiner {
+            // It has one text encoder, and reads a score in the place of the target size.
+            text.prompts_2.clear();
+            text.negative_prompts_2.clear();
+            text.sizes.target_size = None;
+            text.sizes.negative_target_size = None;
+            self.set_scores(&mut text.sizes);
+        }
+        // Of its own: the same seed would draw the noise once more that the model started from.
+        text.seeds = next(text.seeds);
         // The noise that the model started from is not the refiner's.
         text.latents = None;
         text.size = None;
@@ -102,6 +113,16 @@ impl Xl {
     fn set_scores(&self, sizes: &mut SizeConditions) {
         sizes.aesthetic_score = self.aesthetic_score;
         sizes.negative_aesthetic_score = self.negative_aesthetic_score;
+    }
+}
+
+/// The seeds after these.
+fn next(seeds: Seeds) -> Seeds {
+    match seeds {
+        Seeds::Batch(seed) => Seeds::Batch(seed.wrapping_add(1)),
+        Seeds::PerImage(seeds) => {
+            Seeds::PerImage(seeds.into_iter().map(|seed| seed.wrapping_add(1)).collect())
+        }
     }
 }
 
@@ -122,7 +143,33 @@ fn pair(text: &str, between: char) -> Option<[usize; 2]> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use sd_core::Request;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        xl: Xl,
+    }
+
+    /// Nothing that the second model reads is dropped, and its noise is not the first one's.
+    #[test]
+    fn a_second_model_gets_what_it_reads() {
+        let line = ["sd", "--prompt-2", "in oil", "--target-size", "8x8", "--denoising-end", "0.5"];
+        let xl = Only::parse_from(line).xl;
+        let first = xl.apply(TextToImage::new("a cat").seed(u64::MAX));
+        #[allow(clippy::unwrap_used)]
+        let latents = || Latents::new([1, 1, 1, 1], vec![0.0]).unwrap();
+        let base = xl.refinement(&first, latents(), Second::Base);
+        let text = Request::from(&base).text();
+        assert_eq!((&text.prompts_2, &text.sizes), (&first.prompts_2, &first.sizes));
+        assert_eq!((&text.seeds, base.denoising_start), (&Seeds::Batch(0), Some(0.5)));
+        let refiner = xl.refinement(&first.seed(vec![7]), latents(), Second::Refiner);
+        assert!(refiner.text.prompts_2.is_empty() && refiner.text.sizes.target_size.is_none());
+        assert_eq!(refiner.text.seeds, Seeds::PerImage(vec![8]));
+    }
 
     #[test]
     fn sizes_are_read() {

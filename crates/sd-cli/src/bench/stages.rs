@@ -54,6 +54,8 @@ pub(super) struct Setting<B: DiffusionBackend> {
     prompts: Vec<String>,
     conditioning: Conditioning<B>,
     sample: Tensor<B, 4>,
+    /// What the denoiser reads behind the sample, if anything.
+    extra_channels: Option<Tensor<B, 4>>,
     latents: Tensor<B, 4>,
     image: Tensor<B, 4>,
 }
@@ -84,6 +86,10 @@ impl<B: DiffusionBackend> Setting<B> {
             prompts: vec!["a lighthouse at dusk".into(), String::new()],
             conditioning: conditioning(arguments.batch, [width, height], models, device),
             sample: random(arguments.batch, channels, factor),
+            extra_channels: match models.denoiser.extra_channels() {
+                0 => None,
+                extra => Some(random(arguments.batch, extra, factor)),
+            },
             latents: random(1, channels, factor),
             image: random(1, 3, 1).clamp(-1.0, 1.0),
         })
@@ -98,7 +104,10 @@ impl<B: DiffusionBackend> Setting<B> {
             }
             Stage::Unet => {
                 let conditioning = self.conditioning.clone();
-                let input = DenoiserInput::new(self.sample.clone(), 500.0, conditioning);
+                let mut input = DenoiserInput::new(self.sample.clone(), 500.0, conditioning);
+                input.extra_channels = self.extra_channels.clone();
+                let rows = self.sample.dims()[0];
+                input.class_labels = models.denoiser.reads_class_labels().then(|| vec![0; rows]);
                 models.denoiser.predict(input)?.try_into_data()
             }
             Stage::VaeDecode => models.vae.decode(self.latents.clone())?.try_into_data(),

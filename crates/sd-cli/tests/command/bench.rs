@@ -1,6 +1,8 @@
 //! `sd bench`.
 
-use crate::{fixture, refusal, sd};
+use tempfile::TempDir;
+
+use crate::{copy, fixture, refusal, sd};
 
 #[test]
 fn stages_are_timed() {
@@ -23,6 +25,22 @@ fn stages_are_timed() {
     let output = sd(&[&fixed[..], &["--stage", "text"]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("median") && text.contains("text") && !text.contains("unet"), "{text}");
+}
+
+/// Models that read more than latents: depth, or a picture and its noise level.
+#[test]
+fn models_with_more_channels_are_timed() {
+    for name in ["tiny-sd2-depth", "tiny-upscaler"] {
+        let directory = TempDir::new().unwrap();
+        for part in ["text_encoder", "tokenizer", "vae"] {
+            copy(&fixture("tiny-sd2").join(part), &directory.path().join(part));
+        }
+        copy(&fixture(name), directory.path());
+        let model = directory.path().to_str().unwrap();
+        let fixed = ["bench", "--model", model, "--device", "cpu", "--size", "32", "--runs", "1"];
+        let output = sd(&[&fixed[..], &["--stage", "unet", "--json", "--warm-up", "0"]].concat());
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -43,12 +43,92 @@ fn options_of_xl_change_the_picture() {
 fn a_refiner_goes_on() {
     let refiner = refiner();
     let path = refiner.path().to_str().unwrap();
-    let text = |png: &[u8]| String::from_utf8_lossy(png).into_owned();
     let split = picture(&["--refiner", path, "--denoising-end", "0.5", "--target-size", "64x64"]);
-    assert!(text(&split).contains("Denoising start: 0.5"));
+    for expected in ["Seed: 0, ", "Refiner seed: 1, Denoising start: 0.5", "Target size: 64x64"] {
+        assert!(text(&split).contains(expected), "{expected}");
+    }
     let whole = picture(&["--refiner", path, "--refiner-strength", "0.5", "--batch", "1"]);
     assert!(text(&whole).contains("Denoising strength: 0.5"));
     assert!(split != whole);
+}
+
+/// What the picture says of its generation.
+fn text(png: &[u8]) -> String {
+    String::from_utf8_lossy(png).into_owned()
+}
+
+/// A second base may be asked for what a refiner does not read.
+#[test]
+fn another_base_goes_on() {
+    let base = fixture("tiny-sdxl");
+    let second = ["--refiner", base.to_str().unwrap(), "--denoising-end", "0.5"];
+    let made =
+        picture(&[&second[..], &["--prompt-2", "in oil", "--target-size", "64x64"]].concat());
+    assert!(text(&made).contains("Prompt 2: in oil"));
+}
+
+/// Everything that the picture depends on is in its text, the first model's part too.
+#[test]
+fn the_picture_tells_what_was_given() {
+    let directory = TempDir::new().unwrap();
+    let latents = directory.path().join("first.safetensors");
+    let latents = latents.to_str().unwrap();
+    picture(&["--save-latents", latents]);
+    let refiner = refiner();
+    let options = ["--prompt-2", "in oil, by a master", "--negative-prompt-2", "frame"];
+    let sizes = ["--original-size", "256x128", "--crops-coords-top-left", "8,0"];
+    let more = ["--negative-target-size", "64x32", "--aesthetic-score", "7.5"];
+    let path = refiner.path().to_str().unwrap();
+    let last = ["--init-latents", latents, "--refiner", path, "--refiner-strength", "0.5"];
+    let text = text(&picture(&[&options[..], &sizes, &more, &last].concat()));
+    for expected in [
+        "Prompt 2: \"in oil, by a master\"",
+        "Negative prompt 2: frame",
+        "Original size: 256x128",
+        "Crop top left: \"8,0\"",
+        "Negative target size: 64x32",
+        "Initial latents: given",
+        "Denoising strength: 0.5, Aesthetic score: 7.5",
+    ] {
+        assert!(text.contains(expected), "{expected}");
+    }
+}
+
+/// A mistake of the second model's options ends the command before the first model is loaded.
+#[test]
+fn mistakes_in_the_refiners_options_are_found_at_once() {
+    let refiner = refiner();
+    let path = refiner.path().to_str().unwrap();
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("out.png");
+    let message = |path: &str, options: &[&str]| {
+        let fixed = ["--refiner", path, "--verbose", "--out", out.to_str().unwrap()];
+        let output = txt2img(&fixture("tiny-sdxl"), &[&fixed, options].concat());
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!log.contains("loaded"), "{options:?}: {log}");
+        refusal(&output)
+    };
+    for (options, expected) in [
+        (["--refiner-strength", "1.5"], "strength is 1.5, expected 0 to 1"),
+        (["--refiner-strength", "0"], "no step is left of 2"),
+        (["--refiner-strength", "nan"], "strength is NaN"),
+        (["--aesthetic-score", "nan"], "aesthetic_score is NaN"),
+        (["--denoising-end", "1"], "leaves nothing to the refiner"),
+    ] {
+        let found = message(path, &options);
+        assert!(found.contains(expected), "{found}");
+    }
+    let base = fixture("tiny-sdxl");
+    let found = message(base.to_str().unwrap(), &["--aesthetic-score", "5"]);
+    assert!(found.contains("reads no aesthetic score"), "{found}");
+    let other = fixture("tiny-sd1");
+    let found = message(other.to_str().unwrap(), &[]);
+    assert!(found.contains("found a `StableDiffusionPipeline`"), "{found}");
+    let index = refiner.path().join("model_index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    assert!(text.contains("CLIPTextModelWithProjection"));
+    fs::write(&index, text.replace("CLIPTextModelWithProjection", "CLIPTextModel")).unwrap();
+    assert!(message(path, &[]).contains("missing text_encoder_2"));
 }
 
 #[test]

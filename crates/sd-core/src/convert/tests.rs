@@ -93,3 +93,177 @@ fn the_components_of_every_family_fit_the_modules() {
         crate::loading::scheduler(&directory).unwrap();
     }
 }
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(name)
+}
+
+/// A copy of a small model in diffusers' layout.
+fn copied(model: &str, to: &Path) -> PathBuf {
+    let (from, to) = (fixture(model), to.join(model));
+    for component in ["", "unet", "vae", "text_encoder", "scheduler"] {
+        fs::create_dir_all(to.join(component)).unwrap();
+        for entry in fs::read_dir(from.join(component)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, to.join(component).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    to
+}
+
+/// Changes a file of JSON.
+fn change(path: &Path, change: impl Fn(&mut Value)) {
+    let mut value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    write_json(path, &value).unwrap();
+}
+
+#[test]
+fn what_a_scheduler_says_comes_back_from_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = copied("tiny-sd2", scratch.path());
+    let config = model.join("scheduler/scheduler_config.json");
+    let set = |prediction: Value, zero_snr: bool| {
+        change(&config, |config| {
+            config["prediction_type"] = prediction.clone();
+            config["rescale_betas_zero_snr"] = json!(zero_snr);
+        });
+    };
+    let there_and_back = |options: &ConvertOptions| -> Value {
+        let (file, back) = (scratch.path().join("m.safetensors"), scratch.path().join("back"));
+        convert(&model, &file, options).unwrap();
+        convert(&file, &back, &ConvertOptions::default()).unwrap();
+        let config = fs::read(back.join("scheduler/scheduler_config.json")).unwrap();
+        fs::remove_file(file).unwrap();
+        fs::remove_dir_all(back).unwrap();
+        serde_json::from_slice(&config).unwrap()
+    };
+    let plain = ConvertOptions::default();
+    // Said by the class of the scheduler alone; a file of 2.x without a word would be one of velocities.
+    set(Value::Null, false);
+    let back = there_and_back(&plain);
+    assert_eq!(
+        (&back["prediction_type"], back.get("rescale_betas_zero_snr")),
+        (&json!("epsilon"), None)
+    );
+    set(json!("v_prediction"), true);
+    let back = there_and_back(&plain);
+    assert_eq!(
+        (&back["prediction_type"], &back["rescale_betas_zero_snr"]),
+        (&json!("v_prediction"), &json!(true))
+    );
+    let mut asked = ConvertOptions::default();
+    asked.single_file.prediction = Some(Prediction::Noise);
+    assert_eq!(there_and_back(&asked)["prediction_type"], "epsilon");
+
+    set(json!("sample"), false);
+    let out = scratch.path().join("out.safetensors");
+    let error = convert(&model, &out, &plain).unwrap_err();
+    assert!(
+        matches!(&error, ConvertError::Prediction { found, .. } if *found == "sample"),
+        "{error}"
+    );
+    assert!(!out.exists());
+}
+
+#[test]
+fn what_is_no_model_is_no_success() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = copied("tiny-sd1", scratch.path());
+    let out = scratch.path().join("out");
+    let file = out.with_extension("safetensors");
+    let plain = ConvertOptions::default();
+    // An autoencoder under the names of LDM.
+    let vae = scratch.path().join("vae.safetensors");
+    let single = SingleFile::open(fixture("single/tiny-sd1.ckpt"), &plain.single_file).unwrap();
+    let component = single.component("vae").unwrap().clone();
+    let view =
+        SingleFileView::new(ModelFamily::Sd1, vec![("vae".into(), Box::new(component) as _)]);
+    save_new_file(&vae, tensors_of(&view.unwrap()).unwrap(), &BTreeMap::new()).unwrap();
+    let mut family = ConvertOptions::default();
+    family.single_file.family = Some(ModelFamily::Sd1);
+    for output in [&out, &file] {
+        let error = convert(&vae, output, &family).unwrap_err();
+        assert!(matches!(error, ConvertError::NoFamily(_)), "{error}");
+        assert!(!output.exists());
+    }
+    // A directory whose denoiser is none.
+    let index = model.join("model_index.json");
+    change(&index, |index| {
+        index["transformer"] = json!(["diffusers", "PixArtTransformer2DModel"]);
+        index["unet"] = json!([null, null]);
+    });
+    assert!(matches!(convert(&model, &file, &plain).unwrap_err(), ConvertError::NoFamily(_)));
+    // Configurations that cannot be read are not those of 1.x.
+    change(&index, |index| index["unet"] = json!(["diffusers", "UNet2DConditionModel"]));
+    fs::write(model.join("unet/config.json"), "{").unwrap();
+    let error = convert(&model, &file, &plain).unwrap_err();
+    assert!(matches!(error, ConvertError::Model(_)), "{error}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_is_left_out_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = copied("tiny-sd1", scratch.path());
+    change(&model.join("model_index.json"), |index| {
+        index["safety_checker"] = json!(["stable_diffusion", "StableDiffusionSafetyChecker"]);
+        index["feature_extractor"] = json!(["transformers", "CLIPImageProcessor"]);
+    });
+    let (file, back) = (scratch.path().join("m.safetensors"), scratch.path().join("back"));
+    let plain = ConvertOptions::default();
+    assert_eq!(convert(&model, &file, &plain).unwrap().unused, ["safety_checker"]);
+
+    let with_more = scratch.path().join("more.safetensors");
+    let mut tensors = Vec::new();
+    let source = open(&file).unwrap();
+    tensors.extend(tensors_of(&source).unwrap());
+    let name = "control_model.input_hint_block.0.weight";
+    tensors.push(TensorToSave { name: name.into(), ..zero_snr() });
+    let metadata = BTreeMap::from([
+        ("modelspec.title".to_owned(), "mine".to_owned()),
+        ("modelspec.prediction_type".to_owned(), "epsilon".to_owned()),
+    ]);
+    save_new_file(&with_more, tensors, &metadata).unwrap();
+    let converted = convert(&with_more, &back, &plain).unwrap();
+    assert_eq!(
+        (converted.unused.as_slice(), converted.missing.as_slice()),
+        (&[name.to_owned()][..], &["tokenizer".to_owned()][..])
+    );
+
+    // From file to file everything is kept, and so is what the header says.
+    let again = scratch.path().join("again.safetensors");
+    assert!(convert(&with_more, &again, &plain).unwrap().unused.is_empty());
+    let again = open(&again).unwrap();
+    assert!(again.info(name).is_some());
+    assert_eq!(again.metadata().get("modelspec.title").map(String::as_str), Some("mine"));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_and_files_that_come_meanwhile_are_not_replaced() {
+    let scratch = tempfile::tempdir().unwrap();
+    let link = scratch.path().join("link.safetensors");
+    std::os::unix::fs::symlink(scratch.path().join("nowhere"), &link).unwrap();
+    let error = convert(fixture("tiny-sd1"), &link, &ConvertOptions::default()).unwrap_err();
+    assert!(matches!(error, ConvertError::Exists(_)), "{error}");
+    let file = scratch.path().join("file.safetensors");
+    fs::write(&file, "mine").unwrap();
+    assert!(save_new_file(&file, vec![zero_snr()], &BTreeMap::new()).is_err());
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+}
+
+#[test]
+fn a_vocabulary_that_cannot_be_read_is_told_before_anything_is_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let mut options = ConvertOptions::default();
+    options.tokenizer = Some(scratch.path().join("none"));
+    let error = convert(fixture("single/tiny-sd1.ckpt"), &out, &options).unwrap_err();
+    assert!(
+        error.to_string().starts_with("cannot read ") && error.to_string().contains("vocab.json"),
+        "{error}"
+    );
+}

@@ -66,7 +66,7 @@ pub use report::{LoadReport, MisShapedTensor, MissingTensor, UnexpectedTensor};
 /// Element types of files.
 pub use safetensors::Dtype as FileDtype;
 pub use safetensors_file::{SafetensorsFile, TensorView};
-pub use save::{TensorBytes, TensorToSave, save_file, save_weights};
+pub use save::{TensorBytes, TensorToSave, save_file, save_new_file, save_weights};
 pub use save_module::{SaveModuleOptions, save_module};
 pub use save_plan::{DEFAULT_MAX_SHARD_BYTES, SaveOptions, TensorSpec};
 /// For [`impl_parameters!`](crate::impl_parameters).

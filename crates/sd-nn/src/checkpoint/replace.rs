@@ -37,6 +37,13 @@ pub(crate) fn put(file: NamedTempFile, path: &Path) -> Result<(), CheckpointErro
     file.persist(path).map(drop).map_err(|error| CheckpointError::io("replace", path, error.error))
 }
 
+/// As [`put`], where nothing is yet.
+pub(crate) fn put_new(file: NamedTempFile, path: &Path) -> Result<(), CheckpointError> {
+    file.persist_noclobber(path)
+        .map(drop)
+        .map_err(|error| CheckpointError::io("write", path, error.error))
+}
+
 pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

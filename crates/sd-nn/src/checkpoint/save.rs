@@ -47,6 +47,19 @@ pub fn save_file(
     write_all(writer, tensors).map(drop)
 }
 
+/// As [`save_file`], but replaces nothing that is there.
+///
+/// # Errors
+/// As [`save_file`], and when something is there.
+pub fn save_new_file(
+    path: impl AsRef<Path>,
+    tensors: Vec<TensorToSave<'_>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), CheckpointError> {
+    let writer = CheckpointWriter::create_file(path, specs(&tensors), metadata)?;
+    write_all(writer.replace_nothing(), tensors).map(drop)
+}
+
 /// Writes a component's weights into its directory; see [`CheckpointWriter::create`]. Weights of the same stem and variant
 /// that are there are replaced once the new ones are whole.
 ///

@@ -15,7 +15,7 @@ use super::{
     file_names::{index_name, shard_name, single_name},
     header::LENGTH_BYTES,
     leftovers::Leftovers,
-    replace::{SetAside, parent, put, sync_directory, temporary, text_file},
+    replace::{SetAside, parent, put, put_new, sync_directory, temporary, text_file},
     save_plan::{SaveOptions, TensorSpec, check_names, header, sorted, split},
     sharded::is_plain_name,
 };
@@ -36,7 +36,11 @@ pub struct CheckpointWriter {
     /// The index with its text, when there are several shards.
     index: Option<String>,
     leftovers: Option<Leftovers>,
+    /// How files come into their places.
+    put: Put,
 }
+
+type Put = fn(NamedTempFile, &Path) -> Result<(), CheckpointError>;
 
 #[derive(Debug)]
 struct Shard {
@@ -109,7 +113,20 @@ impl CheckpointWriter {
     }
 
     fn new(entry: PathBuf) -> Self {
-        Self { shards: Vec::new(), places: HashMap::new(), entry, index: None, leftovers: None }
+        Self {
+            shards: Vec::new(),
+            places: HashMap::new(),
+            entry,
+            index: None,
+            leftovers: None,
+            put,
+        }
+    }
+
+    /// Replaces nothing that is there: [`finish`](Self::finish) fails instead, even if it came there meanwhile.
+    pub fn replace_nothing(mut self) -> Self {
+        self.put = put_new;
+        self
     }
 
     fn sharded(
@@ -190,8 +207,8 @@ impl CheckpointWriter {
                 .map_err(|source| CheckpointError::io("write", path.as_path(), source))?;
         }
         let old_indices = self.set_old_indices_aside()?;
-        let Self { shards, entry, leftovers, .. } = self;
-        let shards = put_shards(shards, old_indices)?;
+        let Self { shards, entry, leftovers, put, .. } = self;
+        let shards = put_shards(shards, old_indices, put)?;
         // Each step is on the disk before the next begins: a crash may not undo the one and keep the other.
         sync_directory(parent(&entry));
         if let Some(index) = index {
@@ -231,6 +248,7 @@ impl CheckpointWriter {
 fn put_shards(
     shards: Vec<Shard>,
     old_indices: Vec<SetAside>,
+    put: Put,
 ) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut places = Vec::new();
     for Shard { path, file } in shards {
