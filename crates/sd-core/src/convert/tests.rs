@@ -217,9 +217,8 @@ fn what_is_left_out_is_told() {
     assert_eq!(convert(&model, &file, &plain).unwrap().unused, ["safety_checker"]);
 
     let with_more = scratch.path().join("more.safetensors");
-    let mut tensors = Vec::new();
     let source = open(&file).unwrap();
-    tensors.extend(tensors_of(&source).unwrap());
+    let mut tensors = tensors_of(&source).unwrap();
     let name = "control_model.input_hint_block.0.weight";
     tensors.push(TensorToSave { name: name.into(), ..zero_snr() });
     let metadata = BTreeMap::from([
