@@ -103,6 +103,7 @@ fn config(text: &str) -> Result<Config, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

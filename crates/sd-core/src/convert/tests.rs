@@ -258,8 +258,8 @@ fn links_that_lead_nowhere_and_files_that_come_meanwhile_are_not_replaced() {
 fn a_vocabulary_that_cannot_be_read_is_told_before_anything_is_written() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
-    let mut options = ConvertOptions::default();
-    options.tokenizer = Some(scratch.path().join("none"));
+    let options =
+        ConvertOptions { tokenizer: Some(scratch.path().join("none")), ..Default::default() };
     let error = convert(fixture("single/tiny-sd1.ckpt"), &out, &options).unwrap_err();
     assert!(
         error.to_string().starts_with("cannot read ") && error.to_string().contains("vocab.json"),

@@ -10,7 +10,7 @@ pub fn row<B: Backend>(
 ) -> Tensor<B, 1> {
     let row = Tensor::zeros([length], (device, DType::F32));
     values.into_iter().fold(row, |row, (start, values)| {
-        let end = start + values.dims()[0];
-        row.slice_assign([start..end], values.cast(FloatDType::F32))
+        let place = start..start + values.dims()[0];
+        row.slice_assign([place], values.cast(FloatDType::F32))
     })
 }

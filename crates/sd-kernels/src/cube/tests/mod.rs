@@ -125,7 +125,7 @@ macro_rules! on {
             }
 
             on!(@tests $runtime, columns::columns, columns::spreads, columns::rows, norms::group_norms, norms::layer_norms,
-                tails::sums, tails::rows, tails::epilogues, tails::activations, attention::softmaxes);
+                tails::sums, tails::one_row, tails::epilogues, tails::activations, attention::softmaxes);
         }
     };
     (@tests $runtime:ty, $($module:ident::$test:ident),*) => {

@@ -27,7 +27,7 @@ pub(super) fn sums<R: CubeRuntime>(bench: &mut Bench<R>) {
     }
 }
 
-pub(super) fn rows<R: CubeRuntime>(bench: &mut Bench<R>) {
+pub(super) fn one_row<R: CubeRuntime>(bench: &mut Bench<R>) {
     const LENGTH: usize = 1100;
     let row = bench.upload(&Array::new(&[LENGTH], vec![0.0; LENGTH]));
     let mut expected = vec![0.0; LENGTH];
