@@ -31,7 +31,7 @@ pub(super) fn one_row<R: CubeRuntime>(bench: &mut Bench<R>) {
     const LENGTH: usize = 1100;
     let row = bench.upload(&Array::new(&[LENGTH], vec![0.0; LENGTH]));
     let mut expected = vec![0.0; LENGTH];
-    for (start, length) in [(0, 5), (256, 300), (1024, 76), (600, 0), (701, 8)] {
+    for (start, length) in [(0, 5), (256, 300), (1024, 76), (701, 8)] {
         let values = bench.random(&[length]);
         expected[start..start + length].copy_from_slice(values.values());
         place(&row, start, bench.upload(&values));
