@@ -70,12 +70,24 @@ fn made(pipeline: &Pipeline<Cpu>, request: Request<'_>) -> (Vec<u32>, Vec<u8>) {
     (bits, run.finish().unwrap().remove(0).into_raw())
 }
 
-/// A file makes what its directory makes, each with its own sampler; `vocabulary` is where the file's is from.
+/// A file that was made of a directory makes what that makes, each with its own sampler, and nothing has to be said of it;
+/// `vocabulary` is where the file's is from.
 #[track_caller]
 fn same(directory: &Path, file: &Path, vocabulary: &Path, request: Request<'_>) {
+    same_as_understood(directory, file, SingleFileOptions::default(), vocabulary, request);
+}
+
+#[track_caller]
+fn same_as_understood(
+    directory: &Path,
+    file: &Path,
+    understood: SingleFileOptions,
+    vocabulary: &Path,
+    request: Request<'_>,
+) {
     let options = LoadOptions::default();
     let expected = Pipeline::<Cpu>::from_pretrained(directory, &options).unwrap();
-    let options = options.tokenizer(vocabulary).single_file(understood(directory));
+    let options = options.tokenizer(vocabulary).single_file(understood);
     let found = Pipeline::<Cpu>::from_single_file(file, &options).unwrap();
     assert_eq!(found.default_size(), expected.default_size());
     assert_eq!(found.config(), expected.config());
@@ -147,7 +159,9 @@ fn files_of_others_make_what_their_directories_make() {
         options.tokenizer = Some(fixture("tiny-sd1/tokenizer"));
         options.single_file = understood(&fixture(model));
         convert(&file, &directory, &options).unwrap();
-        same(&directory, &file, &fixture("tiny-sd1/tokenizer"), (&text()).into());
+        let vocabulary = fixture("tiny-sd1/tokenizer");
+        let understood = understood(&directory);
+        same_as_understood(&directory, &file, understood, &vocabulary, (&text()).into());
     }
 }
 
@@ -244,6 +258,7 @@ fn what_is_no_whole_model_is_refused_by_what_it_is() {
         SingleFileOptions::default().family(sd_core::sd_nn::checkpoint::ModelFamily::Sd1Inpainting);
     let error = load(&options.clone().single_file(inpainting));
     assert!(matches!(&error, Error::Model(ModelError::Class { .. })), "{error}");
-    // What the file tells of groups is that of published models.
-    assert!(load(&options).to_string().contains("norm_num_groups"));
+    // What a file without a word in its header tells of groups is that of published models.
+    let error = Pipeline::from_single_file(fixture("single/tiny-sd1.ckpt"), &options).unwrap_err();
+    assert!(error.to_string().contains("norm_num_groups"), "{error}");
 }

@@ -242,10 +242,8 @@ fn file_to_directory(
         }
     }
     // What no single file holds.
-    match family {
-        ModelFamily::Sd2Upscaler => converted.missing.push("low_res_scheduler".into()),
-        ModelFamily::Sd2Depth => converted.missing.push("depth_estimator".into()),
-        _ => {}
+    if family == ModelFamily::Sd2Depth {
+        converted.missing.push("depth_estimator".into());
     }
     write_json(&scratch.path().join("scheduler/scheduler_config.json"), &scheduler)?;
     if let Some(scheduler) = single.low_res_scheduler_config() {

@@ -1,11 +1,11 @@
 //! Directories in diffusers' layout, put into one file.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sd_nn::{
     checkpoint::{
-        ModelFamily, Prediction, SingleFileView, WeightSource, find_weights, save_new_file,
-        tensors_of,
+        ModelFamily, Prediction, SingleFile, SingleFileOptions, SingleFileView, WeightSource,
+        find_weights, save_new_file, tensors_of,
     },
     config::{self, ConfigFile},
 };
@@ -57,12 +57,18 @@ pub(super) fn to_file(
         let found = find_weights(input.join(name), options.variant.as_deref())?;
         components.push((name.clone(), found.files.open()?));
     }
-    let view = SingleFileView::new(family, components)?;
+    let view = Arc::new(SingleFileView::new(family, components)?);
     let mut metadata = BTreeMap::new();
     // Names and shapes do not tell it. Schedulers of diffusers take the noise where their configuration says nothing.
     let prediction = options.single_file.prediction.or(schedule.prediction);
     note(&mut metadata, prediction.unwrap_or(Prediction::Noise));
-    let mut tensors = tensors_of(&view)?;
+    let file =
+        SingleFile::new(view.clone(), &metadata, &SingleFileOptions::default().family(family))?;
+    for name in &names {
+        let config = ConfigFile::open(input.join(name).join("config.json")).map_err(failed)?;
+        file.note_config(name, config.values(), &mut metadata);
+    }
+    let mut tensors = tensors_of(view.as_ref())?;
     if schedule.zero_snr {
         tensors.push(zero_snr());
     }

@@ -266,3 +266,39 @@ fn a_vocabulary_that_cannot_be_read_is_told_before_anything_is_written() {
         "{error}"
     );
 }
+
+/// The tiny models have groups, heads and sizes that nobody published.
+#[test]
+fn configurations_come_back_from_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let plain = ConvertOptions::default();
+    for name in ["tiny-sd1", "tiny-sd2"] {
+        let model = copied(name, scratch.path());
+        let (file, back) = (model.with_extension("safetensors"), model.with_extension("back"));
+        convert(&model, &file, &plain).unwrap();
+        convert(&file, &back, &plain).unwrap();
+        for component in ["unet", "vae", "text_encoder"] {
+            let config = |directory: &Path| -> serde_json::Map<String, Value> {
+                let path = directory.join(component).join("config.json");
+                serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+            };
+            let (expected, found) = (config(&model), config(&back));
+            let about_the_file = |key: &str| {
+                key.starts_with('_')
+                    || ["architectures", "dtype", "torch_dtype", "transformers_version"]
+                        .contains(&key)
+            };
+            assert!(expected.len() > 8, "{name} {component}");
+            for (key, value) in expected.iter().filter(|(key, _)| !about_the_file(key)) {
+                assert_eq!(found.get(key), Some(value), "{name} {component} {key}");
+            }
+        }
+    }
+    // Only an object can be part of a configuration.
+    let (file, out) = (scratch.path().join("bad.safetensors"), scratch.path().join("out"));
+    let metadata = BTreeMap::from([("sd.config.unet".to_owned(), "[1]".to_owned())]);
+    let source = open(scratch.path().join("tiny-sd1.safetensors")).unwrap();
+    save_new_file(&file, tensors_of(&source).unwrap(), &metadata).unwrap();
+    let error = convert(&file, &out, &plain).unwrap_err().to_string();
+    assert!(error.contains("sd.config.unet") && error.contains("JSON object"), "{error}");
+}

@@ -204,6 +204,16 @@ pub enum CheckpointError {
         /// What is unusual.
         found: String,
     },
+    /// What the header of a single file notes of a configuration is no JSON object.
+    #[error("{origin}: `{key}` in its header is no JSON object: {message}")]
+    InvalidNote {
+        /// The file.
+        origin: String,
+        /// The key of the header.
+        key: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A tensor of a single file whose shape is not what its name says.
     #[error("{origin}: tensor `{key}` of shape {found:?} cannot be or contain parameter `{path}`")]
     NotAPart {

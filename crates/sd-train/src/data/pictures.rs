@@ -1,8 +1,11 @@
 //! Batches of pictures.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    mpsc::{Receiver, channel},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, channel},
+    },
 };
 
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
@@ -58,8 +61,12 @@ impl Pictures {
         let ahead = Ahead { examples: examples.to_vec(), seeds: seeds.clone(), values };
         let (source, examples) = (self.source.clone(), examples.to_vec());
         rayon::spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = sender.send(source.values(&examples, &seeds));
+            // A panic here would end the process. Without an answer, the batch is read once more, and the panic is that of its reader.
+            let values = catch_unwind(AssertUnwindSafe(|| source.values(&examples, &seeds)));
+            if let Ok(values) = values {
+                // Nobody may be waiting any more.
+                let _ = sender.send(values);
+            }
         });
         *self.ahead() = Some(ahead);
     }

@@ -1,12 +1,14 @@
 //! Whole models in one file, under the names of LDM (1.x, 2.x) and SGM (XL), seen as diffusers has them.
 //!
 //! What a file is follows from the names and shapes of its tensors alone; what they cannot tell (the prediction type of
-//! 2.x, groups and heads of models that nobody published) can be said in [`SingleFileOptions`].
+//! 2.x, groups and heads of models that nobody published) can stand in its header, where `convert` of sd-core puts it, or be
+//! said in [`SingleFileOptions`].
 
 mod component;
 mod configs;
 mod family;
 mod find;
+mod header;
 mod options;
 mod others;
 mod piece;
@@ -97,7 +99,8 @@ impl SingleFile {
     /// # Errors
     /// [`CheckpointError::NotAModel`] when they are something else, [`CheckpointError::NotAPart`] and
     /// [`CheckpointError::KeyCollision`] when they contradict each other, [`CheckpointError::NoPlace`] and
-    /// [`CheckpointError::UnknownStructure`] when diffusers has no such U-Net or autoencoder.
+    /// [`CheckpointError::UnknownStructure`] when diffusers has no such U-Net or autoencoder, [`CheckpointError::InvalidNote`]
+    /// when what the header notes of a configuration is none.
     pub fn new(
         file: Arc<dyn WeightSource>,
         metadata: &BTreeMap<String, String>,
@@ -125,10 +128,10 @@ impl SingleFile {
         }
         components.extend(text_encoders(&file, family)?);
         for component in &mut components {
-            if let (Some(values), Value::Object(config)) =
-                (options.configs.get(component.name), &mut component.config)
-            {
-                config.extend(values.clone());
+            let noted = header::noted(&file.origin(), metadata, component.name)?;
+            if let Value::Object(config) = &mut component.config {
+                config.extend(noted);
+                config.extend(options.configs.get(component.name).cloned().unwrap_or_default());
             }
         }
         let zero_snr = file.info("ztsnr").is_some();
