@@ -39,6 +39,8 @@ mod conv;
 mod cpu;
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
 mod cube;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod default;
 mod epilogue;
 #[cfg(feature = "fusion")]

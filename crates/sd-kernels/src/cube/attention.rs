@@ -46,7 +46,7 @@ where
 }
 
 /// As [`default::attention`].
-pub(super) fn forward<B, R>(
+pub(crate) fn forward<B, R>(
     query: Heads<B>,
     key: Heads<B>,
     value: Heads<B>,

@@ -33,9 +33,17 @@ use crate::{
     GroupNormOptions, Heads, LayerNormOptions, NormGradients, Weight,
 };
 
-/// Implements the trait for one runtime.
+#[cfg(feature = "cuda")]
+pub(crate) use {
+    attention::forward as attention,
+    ops::{conv2d, group_norm, linear, primitive, tensor},
+    rows::{empty_like, pitch, row_major},
+    softmax::{Seen, forward as softmax},
+};
+
+/// Implements the trait for one runtime. Those four operations are given for which a runtime may have bodies of its own.
 macro_rules! cube_backend {
-    ($runtime:ty) => {
+    ($runtime:ty, $linear:expr, $conv2d:expr, $attention:expr, $group_norm:expr) => {
         impl<F: FloatElement, I: IntElement, BT: BoolElement> DiffusionBackend
             for CubeBackend<$runtime, F, I, BT>
         {
@@ -44,7 +52,7 @@ macro_rules! cube_backend {
                 weight: &Weight<Self, 2>,
                 epilogue: Epilogue<Self, 3>,
             ) -> Tensor<Self, 3> {
-                ops::linear::<Self, $runtime>(input, weight, epilogue)
+                $linear(input, weight, epilogue)
             }
 
             fn fused_conv2d(
@@ -53,7 +61,7 @@ macro_rules! cube_backend {
                 options: Conv2dOptions,
                 epilogue: Epilogue<Self, 4>,
             ) -> Tensor<Self, 4> {
-                ops::conv2d::<Self, $runtime>(input, weight, options, epilogue)
+                $conv2d(input, weight, options, epilogue)
             }
 
             fn fused_attention(
@@ -62,14 +70,14 @@ macro_rules! cube_backend {
                 value: Heads<Self>,
                 options: AttentionOptions<Self>,
             ) -> Tensor<Self, 3> {
-                attention::forward::<Self, $runtime>(query, key, value, options)
+                $attention(query, key, value, options)
             }
 
             fn fused_group_norm(
                 input: ConvInput<Self>,
                 options: GroupNormOptions<Self>,
             ) -> Tensor<Self, 4> {
-                ops::group_norm::<Self, $runtime>(input, options)
+                $group_norm(input, options)
             }
 
             fn fused_layer_norm(
@@ -154,7 +162,19 @@ macro_rules! cube_backend {
 }
 
 #[cfg(feature = "wgpu")]
-cube_backend!(burn_wgpu::WgpuRuntime);
+cube_backend!(
+    burn_wgpu::WgpuRuntime,
+    ops::linear,
+    ops::conv2d,
+    attention::forward,
+    ops::group_norm
+);
 
 #[cfg(feature = "cuda")]
-cube_backend!(cubecl::cuda::CudaRuntime);
+cube_backend!(
+    cubecl::cuda::CudaRuntime,
+    crate::cuda::linear,
+    crate::cuda::conv2d,
+    crate::cuda::attention,
+    crate::cuda::group_norm
+);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The tensor of the runtime.
-pub(super) fn primitive<B, R, const D: usize>(tensor: Tensor<B, D>) -> CubeTensor<R>
+pub(crate) fn primitive<B, R, const D: usize>(tensor: Tensor<B, D>) -> CubeTensor<R>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
     R: CubeRuntime,
@@ -26,7 +26,7 @@ where
 }
 
 /// The way back from [`primitive`].
-pub(super) fn tensor<B, R, const D: usize>(primitive: CubeTensor<R>) -> Tensor<B, D>
+pub(crate) fn tensor<B, R, const D: usize>(primitive: CubeTensor<R>) -> Tensor<B, D>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
     R: CubeRuntime,
@@ -55,7 +55,7 @@ where
     affine.map(|Affine { weight, bias }| [weight, bias].map(primitive))
 }
 
-pub(super) fn group_norm<B, R>(input: ConvInput<B>, options: GroupNormOptions<B>) -> Tensor<B, 4>
+pub(crate) fn group_norm<B, R>(input: ConvInput<B>, options: GroupNormOptions<B>) -> Tensor<B, 4>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
     R: CubeRuntime,
@@ -120,7 +120,7 @@ where
 }
 
 /// As [`default::linear`], which says what is widened.
-pub(super) fn linear<B, R>(
+pub(crate) fn linear<B, R>(
     input: Tensor<B, 3>,
     weight: &Weight<B, 2>,
     epilogue: Epilogue<B, 3>,
@@ -141,7 +141,7 @@ where
 }
 
 /// As [`default::conv2d`], which says what is widened.
-pub(super) fn conv2d<B, R>(
+pub(crate) fn conv2d<B, R>(
     input: ConvInput<B>,
     weight: &Weight<B, 4>,
     options: Conv2dOptions,

@@ -16,7 +16,7 @@ pub(super) const UNITS: usize = 256;
 const VECTOR: usize = 4;
 
 /// The same values in row-major order; rows may be padded, as CubeCL's uploads are.
-pub(super) fn row_major<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
+pub(crate) fn row_major<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
     match is_contiguous_pitched(tensor.meta.shape(), tensor.meta.strides()) {
         true => tensor,
         false => into_contiguous(tensor),
@@ -31,13 +31,13 @@ pub(super) fn dims<R: CubeRuntime, const D: usize>(tensor: &CubeTensor<R>) -> [u
 }
 
 /// Elements from the start of a row to that of the next.
-pub(super) fn pitch<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
+pub(crate) fn pitch<R: CubeRuntime>(tensor: &CubeTensor<R>) -> usize {
     let strides = tensor.meta.strides();
     strides.len().checked_sub(2).map_or(0, |axis| strides[axis])
 }
 
 /// A dense tensor of unknown values, where another is.
-pub(super) fn empty_like<R: CubeRuntime, const D: usize>(
+pub(crate) fn empty_like<R: CubeRuntime, const D: usize>(
     tensor: &CubeTensor<R>,
     shape: [usize; D],
     dtype: DType,

@@ -1,0 +1,152 @@
+//! How a product is cut into tiles, and among how many blocks a sum is split.
+//!
+//! Measured on an H200 (132 multiprocessors) over the shapes of SD 1.5 and SDXL; a rule in place of a search at run time, so that the
+//! first image does not wait for one.
+
+/// Rows of a tile.
+pub(super) const ROWS: usize = 128;
+
+/// Elements of the summed dimension that are multiplied at once.
+pub(super) const STEP: usize = 64;
+
+/// What is to be cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    /// Tiles along the rows.
+    pub(super) row_tiles: usize,
+    /// Columns of the output.
+    pub(super) columns: usize,
+    /// Steps through the summed dimension.
+    pub(super) steps: usize,
+    /// Whether a column of the output takes two of the product.
+    pub(super) gated: bool,
+    /// Multiprocessors.
+    pub(super) processors: usize,
+}
+
+/// How it is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Cut {
+    /// Columns of a tile, of the product.
+    pub(super) columns: usize,
+    /// Whether groups of threads take turns with whole tiles, in place of sharing each.
+    pub(super) alternate: bool,
+    /// Blocks among which a sum is split.
+    pub(super) splits: usize,
+}
+
+impl Cut {
+    /// Columns of the output in a tile.
+    pub(super) fn output_columns(self, gated: bool) -> usize {
+        if gated { self.columns / 2 } else { self.columns }
+    }
+}
+
+/// Widths of tiles, and how fast the tensor cores are in them, relative to the widest.
+const WIDTHS: [(usize, f64); 5] = [(32, 0.45), (80, 0.75), (128, 0.92), (160, 0.97), (256, 1.0)];
+
+/// Most blocks of a sum.
+const MOST_SPLITS: usize = 8;
+
+/// Fewest steps of a block of a split sum.
+const FEWEST_STEPS: usize = 5;
+
+/// Steps' worth of time that it takes to begin with a tile and to write it, and to add up the parts of a split sum.
+const OVERHEAD: f64 = 3.0;
+const SPLIT_OVERHEAD: f64 = 3.0;
+
+/// The cut that is expected to be fastest: least waves of tiles, weighted by the time of a tile.
+pub(super) fn cut(extent: Extent) -> Cut {
+    let mut best = (f64::INFINITY, Cut { columns: 128, alternate: false, splits: 1 });
+    for (width, speed) in WIDTHS {
+        let across = if extent.gated { width / 2 } else { width };
+        if across > extent.columns.next_multiple_of(32) {
+            continue;
+        }
+        let tiles = extent.row_tiles * extent.columns.div_ceil(across);
+        for splits in 1..=MOST_SPLITS {
+            if splits > 1 && extent.steps / splits < FEWEST_STEPS {
+                break;
+            }
+            let waves = (tiles * splits).div_ceil(extent.processors);
+            let steps = extent.steps.div_ceil(splits) as f64;
+            // With tiles of one's own, what it takes to write one is hidden behind the next.
+            let alternate = waves > 1 && width < 256 && splits == 1;
+            let overhead = match (alternate, splits) {
+                (true, _) => OVERHEAD / waves as f64,
+                (false, 1) => OVERHEAD,
+                (false, _) => OVERHEAD + SPLIT_OVERHEAD,
+            };
+            let time = waves as f64 * (steps + overhead) * width as f64 / speed;
+            if time < best.0 * 0.999 {
+                best = (time, Cut { columns: width, alternate, splits });
+            }
+        }
+    }
+    best.1
+}
+
+/// log2 of the width and height in pixels of tiles of [`ROWS`] pixels over images of so many samples, rows and columns: as few tiles
+/// as there can be, and these as wide as they can be.
+pub(super) fn pixels([samples, height, width]: [usize; 3]) -> (u32, u32) {
+    let all = ROWS.ilog2();
+    let shapes = (0..=all).flat_map(|log_w| (0..=all - log_w).map(move |log_h| (log_w, log_h)));
+    let tiles = |(log_w, log_h): (u32, u32)| {
+        width.div_ceil(1 << log_w)
+            * height.div_ceil(1 << log_h)
+            * samples.div_ceil(ROWS >> (log_w + log_h))
+    };
+    shapes.min_by_key(|shape| (tiles(*shape), all - shape.0)).unwrap_or((all, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rows: usize, columns: usize, summed: usize, gated: bool) -> Cut {
+        let (row_tiles, steps) = (rows.div_ceil(ROWS), summed.div_ceil(STEP));
+        cut(Extent { row_tiles, columns, steps, gated, processors: 132 })
+    }
+
+    #[test]
+    fn a_cut_can_be_made() {
+        for rows in [1, 77, 154, 512, 2048, 8192, 1 << 20] {
+            for columns in [3, 4, 8, 320, 640, 1280, 5120] {
+                for summed in [8, 64, 320, 1280, 11_520] {
+                    for gated in [false, true] {
+                        let cut = of(rows, columns, summed, gated);
+                        // What the instruction takes, in halves where they are gates, of which eight rows are an atom.
+                        assert!(
+                            cut.columns <= 256 && cut.output_columns(gated).is_multiple_of(8),
+                            "{cut:?}"
+                        );
+                        assert!(
+                            cut.splits == 1 || summed.div_ceil(STEP) >= cut.splits * FEWEST_STEPS,
+                            "{cut:?}"
+                        );
+                        // Sums of 128 rows of 256 columns are more than a group's registers.
+                        assert!(!(cut.alternate && cut.columns == 256), "{cut:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn few_rows_are_split() {
+        assert!(of(128, 1280, 11_520, false).splits > 1);
+        assert_eq!(of(8192, 320, 2880, false).splits, 1);
+    }
+
+    #[test]
+    fn tiles_cover_images() {
+        for [samples, height, width] in
+            [[2, 64, 64], [2, 8, 8], [1, 17, 23], [3, 9, 7], [1, 1, 1], [2, 5, 300]]
+        {
+            let (log_w, log_h) = pixels([samples, height, width]);
+            assert!(log_w + log_h <= ROWS.ilog2());
+        }
+        assert_eq!(pixels([2, 64, 64]), (6, 1));
+        assert_eq!(pixels([2, 8, 8]), (3, 3));
+    }
+}
