@@ -48,6 +48,17 @@ fn not_compiled(kind: DeviceKind) -> CliError {
     ))
 }
 
+/// Before anything uses a GPU: compiled kernels are kept in the user's cache.
+pub(crate) fn keep_kernels() {
+    #[cfg(feature = "cuda")]
+    if let Some(cache) = dirs::cache_dir()
+        && sd_core::backend::cuda_available().is_ok()
+        && let Err(error) = sd_core::backend::cache_kernels(&cache.join("stable-diffusion-burn"))
+    {
+        tracing::warn!("{error}");
+    }
+}
+
 #[cfg(feature = "cuda")]
 fn cuda_present() -> Result<(), CliError> {
     Ok(sd_core::backend::cuda_available()?)

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     // Bad arguments leave with status 2, as clap does it.
     let cli = Cli::parse();
     logging::init(cli.verbose);
+    device::keep_kernels();
     let result = match cli.command {
         Command::Txt2img(arguments) => txt2img::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

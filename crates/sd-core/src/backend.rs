@@ -28,7 +28,10 @@ pub type DefaultBackend = Wgpu;
 pub type DefaultBackend = Cpu;
 
 pub use crate::availability::Unavailable;
-#[cfg(feature = "cuda")]
-pub use crate::availability::cuda_available;
 #[cfg(feature = "wgpu")]
 pub use crate::availability::{wgpu_available, wgpu_is_gpu};
+#[cfg(feature = "cuda")]
+pub use crate::{
+    availability::cuda_available,
+    kernel_cache::{KernelCacheError, cache_kernels},
+};

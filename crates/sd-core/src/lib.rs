@@ -30,6 +30,8 @@ mod error;
 pub mod guidance;
 mod inspect;
 mod inspect_file;
+#[cfg(feature = "cuda")]
+mod kernel_cache;
 mod latents;
 mod loading;
 mod metadata;

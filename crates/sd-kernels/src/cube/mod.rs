@@ -35,15 +35,22 @@ use crate::{
 
 #[cfg(feature = "cuda")]
 pub(crate) use {
-    attention::forward as attention,
-    ops::{conv2d, group_norm, linear, primitive, tensor},
+    ops::{primitive, tensor},
     rows::{empty_like, pitch, row_major},
     softmax::{Seen, forward as softmax},
 };
 
-/// Implements the trait for one runtime. Those four operations are given for which a runtime may have bodies of its own.
+/// The bodies in whose place a runtime may have its own.
+pub(crate) mod bodies {
+    pub(crate) use super::{
+        attention::forward as attention,
+        ops::{conv2d, group_norm, layer_norm, linear},
+    };
+}
+
+/// Implements the trait for one runtime, some operations by the functions of a module.
 macro_rules! cube_backend {
-    ($runtime:ty, $linear:expr, $conv2d:expr, $attention:expr, $group_norm:expr) => {
+    ($runtime:ty, $bodies:ident) => {
         impl<F: FloatElement, I: IntElement, BT: BoolElement> DiffusionBackend
             for CubeBackend<$runtime, F, I, BT>
         {
@@ -52,7 +59,7 @@ macro_rules! cube_backend {
                 weight: &Weight<Self, 2>,
                 epilogue: Epilogue<Self, 3>,
             ) -> Tensor<Self, 3> {
-                $linear(input, weight, epilogue)
+                $bodies::linear(input, weight, epilogue)
             }
 
             fn fused_conv2d(
@@ -61,7 +68,7 @@ macro_rules! cube_backend {
                 options: Conv2dOptions,
                 epilogue: Epilogue<Self, 4>,
             ) -> Tensor<Self, 4> {
-                $conv2d(input, weight, options, epilogue)
+                $bodies::conv2d(input, weight, options, epilogue)
             }
 
             fn fused_attention(
@@ -70,21 +77,21 @@ macro_rules! cube_backend {
                 value: Heads<Self>,
                 options: AttentionOptions<Self>,
             ) -> Tensor<Self, 3> {
-                $attention(query, key, value, options)
+                $bodies::attention(query, key, value, options)
             }
 
             fn fused_group_norm(
                 input: ConvInput<Self>,
                 options: GroupNormOptions<Self>,
             ) -> Tensor<Self, 4> {
-                $group_norm(input, options)
+                $bodies::group_norm(input, options)
             }
 
             fn fused_layer_norm(
                 input: Tensor<Self, 3>,
                 options: LayerNormOptions<Self>,
             ) -> Tensor<Self, 3> {
-                ops::layer_norm::<Self, $runtime>(input, options)
+                $bodies::layer_norm(input, options)
             }
 
             fn fused_epilogue(
@@ -162,19 +169,9 @@ macro_rules! cube_backend {
 }
 
 #[cfg(feature = "wgpu")]
-cube_backend!(
-    burn_wgpu::WgpuRuntime,
-    ops::linear,
-    ops::conv2d,
-    attention::forward,
-    ops::group_norm
-);
+cube_backend!(burn_wgpu::WgpuRuntime, bodies);
 
 #[cfg(feature = "cuda")]
-cube_backend!(
-    cubecl::cuda::CudaRuntime,
-    crate::cuda::linear,
-    crate::cuda::conv2d,
-    crate::cuda::attention,
-    crate::cuda::group_norm
-);
+use crate::cuda;
+#[cfg(feature = "cuda")]
+cube_backend!(cubecl::cuda::CudaRuntime, cuda);

@@ -69,7 +69,7 @@ where
     tensor(group::forward(input, GroupNorm { groups, eps, affine, activation }))
 }
 
-pub(super) fn layer_norm<B, R>(input: Tensor<B, 3>, options: LayerNormOptions<B>) -> Tensor<B, 3>
+pub(crate) fn layer_norm<B, R>(input: Tensor<B, 3>, options: LayerNormOptions<B>) -> Tensor<B, 3>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<R>>,
     R: CubeRuntime,

@@ -89,7 +89,7 @@ impl Recipe for Attention {
     }
 }
 
-/// As [`cube::attention`].
+/// As [`cube::bodies::attention`].
 pub(crate) fn forward<B>(
     query: Heads<B>,
     key: Heads<B>,
@@ -102,7 +102,7 @@ where
     let views = [&query, &key, &value];
     match flash(views, &options).or_else(|| by_products(views, &options)) {
         Some(output) => output,
-        None => cube::attention(query, key, value, options),
+        None => cube::bodies::attention(query, key, value, options),
     }
 }
 

@@ -20,7 +20,7 @@ const CHANNELS: usize = 8;
 const STRIDE: usize = 8;
 const BOX: usize = 256;
 
-/// As [`cube::conv2d`].
+/// As [`cube::bodies::conv2d`].
 pub(crate) fn forward<B>(
     input: ConvInput<B>,
     weight: &Weight<B, 4>,
@@ -32,7 +32,7 @@ where
 {
     match product(&input, weight, options, &epilogue) {
         Some(output) => output,
-        None => cube::conv2d(input, weight, options, epilogue),
+        None => cube::bodies::conv2d(input, weight, options, epilogue),
     }
 }
 

@@ -18,8 +18,8 @@ const THREADS: usize = 512;
 /// Channels that a thread reads at once.
 const VECTOR: usize = 8;
 
-/// Blocks for each multiprocessor.
-const BLOCKS: usize = 3;
+/// Values from which on there are two blocks for each multiprocessor, in place of one.
+const LARGE: usize = 1 << 22;
 
 /// The two functions of `group_norm.cu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,14 +81,14 @@ impl Recipe for GroupNorm {
     }
 }
 
-/// As [`cube::group_norm`].
+/// As [`cube::bodies::group_norm`].
 pub(crate) fn forward<B>(input: ConvInput<B>, options: GroupNormOptions<B>) -> Tensor<B, 4>
 where
     B: Backend<FloatTensorPrimitive = CubeTensor<CudaRuntime>>,
 {
     match normalised(&input, &options) {
         Some(output) => output,
-        None => cube::group_norm(input, options),
+        None => cube::bodies::group_norm(input, options),
     }
 }
 
@@ -129,7 +129,8 @@ where
         activation: options.activation,
         bfloat: values.dtype == DType::BF16,
     };
-    let blocks = (processors(&values) * BLOCKS).div_ceil(batch);
+    let each = if batch * pixels * channels >= LARGE { 2 } else { 1 };
+    let blocks = (processors(&values) * each).div_ceil(batch);
     let chunk = pixels.div_ceil(blocks).max(2 * recipe.lanes());
     let chunks = pixels.div_ceil(chunk);
     let (target, result) = output::<B, 4>(&values, [batch, height, width, channels], values.dtype);

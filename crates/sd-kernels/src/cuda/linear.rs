@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Epilogue, Weight, cube};
 
-/// As [`cube::linear`].
+/// As [`cube::bodies::linear`].
 pub(crate) fn forward<B>(
     input: Tensor<B, 3>,
     weight: &Weight<B, 2>,
@@ -23,7 +23,7 @@ where
 {
     match product(&input, weight, &epilogue, input.dtype()) {
         Some(output) => output,
-        None => cube::linear(input, weight, epilogue),
+        None => cube::bodies::linear(input, weight, epilogue),
     }
 }
 

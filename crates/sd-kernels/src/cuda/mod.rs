@@ -2,7 +2,7 @@
 //! and memory.
 //!
 //! They take 16-bit tensors on GPUs of compute capability 9.0, whose tensor cores read shared memory by themselves and whose copy
-//! engine fills it: products with weights and convolutions ([`matmul`]), attention, and group norm. What they do not take goes to the
+//! engine fills it: products with weights and convolutions ([`matmul`]), attention, and norms. What they do not take goes to the
 //! bodies of `cube`.
 //!
 //! - [`raw`] makes a CubeCL task of a source.
@@ -13,6 +13,7 @@ mod attention;
 mod convolution;
 mod group_norm;
 mod instructions;
+mod layer_norm;
 mod linear;
 mod matmul;
 mod raw;
@@ -22,6 +23,7 @@ mod tiles;
 pub(crate) use attention::forward as attention;
 pub(crate) use convolution::forward as conv2d;
 pub(crate) use group_norm::forward as group_norm;
+pub(crate) use layer_norm::forward as layer_norm;
 pub(crate) use linear::forward as linear;
 
 use std::sync::OnceLock;

@@ -42,8 +42,8 @@ impl Cut {
     }
 }
 
-/// Widths of tiles, and how fast the tensor cores are in them, relative to the widest.
-const WIDTHS: [(usize, f64); 5] = [(32, 0.45), (80, 0.75), (128, 0.92), (160, 0.97), (256, 1.0)];
+/// Widths of tiles, and the microseconds of a step through one.
+const WIDTHS: [(usize, f64); 5] = [(32, 0.25), (80, 0.28), (128, 0.416), (160, 0.455), (256, 0.74)];
 
 /// Most blocks of a sum.
 const MOST_SPLITS: usize = 8;
@@ -51,15 +51,32 @@ const MOST_SPLITS: usize = 8;
 /// Fewest steps of a block of a split sum.
 const FEWEST_STEPS: usize = 5;
 
-/// Steps' worth of time that it takes to begin with a tile and to write it, and to add up the parts of a split sum.
-const OVERHEAD: f64 = 3.0;
-const SPLIT_OVERHEAD: f64 = 3.0;
+/// Microseconds: to begin; to write a tile, and each of its columns; the share of that which is not hidden behind the next tile where
+/// groups alternate; and to add up the parts of a split sum, and each 160 columns of each part but the first.
+const BEGIN: f64 = 3.0;
+const WRITE: f64 = 0.3;
+const WRITE_COLUMN: f64 = 0.005;
+const NOT_HIDDEN: f64 = 0.7;
+const SPLIT: f64 = 2.5;
+const SPLIT_PART: f64 = 1.5;
 
-/// The cut that is expected to be fastest: least waves of tiles, weighted by the time of a tile.
+/// Microseconds that a cut is expected to take.
+fn time(extent: Extent, cut: Cut, step: f64) -> f64 {
+    let across = cut.output_columns(extent.gated);
+    let tiles = extent.row_tiles * extent.columns.div_ceil(across) * cut.splits;
+    let waves = tiles.div_ceil(extent.processors) as f64;
+    let write =
+        (WRITE + WRITE_COLUMN * across as f64) * if cut.alternate { NOT_HIDDEN } else { 1.0 };
+    let parts = (cut.splits - 1) as f64 * cut.columns as f64 / 160.0;
+    let split = if cut.splits > 1 { SPLIT + SPLIT_PART * parts } else { 0.0 };
+    BEGIN + waves * (extent.steps.div_ceil(cut.splits) as f64 * step + write) + split
+}
+
+/// The cut that is expected to be fastest.
 pub(super) fn cut(extent: Extent) -> Cut {
     let mut best = (f64::INFINITY, Cut { columns: 128, alternate: false, splits: 1 });
-    for (width, speed) in WIDTHS {
-        let across = if extent.gated { width / 2 } else { width };
+    for (columns, step) in WIDTHS {
+        let across = if extent.gated { columns / 2 } else { columns };
         if across > extent.columns.next_multiple_of(32) {
             continue;
         }
@@ -68,18 +85,11 @@ pub(super) fn cut(extent: Extent) -> Cut {
             if splits > 1 && extent.steps / splits < FEWEST_STEPS {
                 break;
             }
-            let waves = (tiles * splits).div_ceil(extent.processors);
-            let steps = extent.steps.div_ceil(splits) as f64;
-            // With tiles of one's own, what it takes to write one is hidden behind the next.
-            let alternate = waves > 1 && width < 256 && splits == 1;
-            let overhead = match (alternate, splits) {
-                (true, _) => OVERHEAD / waves as f64,
-                (false, 1) => OVERHEAD,
-                (false, _) => OVERHEAD + SPLIT_OVERHEAD,
-            };
-            let time = waves as f64 * (steps + overhead) * width as f64 / speed;
-            if time < best.0 * 0.999 {
-                best = (time, Cut { columns: width, alternate, splits });
+            let alternate = tiles > extent.processors && columns < 256 && splits == 1;
+            let cut = Cut { columns, alternate, splits };
+            let time = time(extent, cut, step);
+            if time < best.0 {
+                best = (time, cut);
             }
         }
     }

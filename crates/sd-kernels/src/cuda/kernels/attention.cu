@@ -13,6 +13,10 @@
 #define QUERY_BYTES (ATOMS * QUERY_ATOM)
 #define WIDTH_STEPS ((HEAD + 15) / 16)
 
+// The groups take turns in giving the tensor cores work, so that one multiplies while the other has a softmax to do.
+__device__ __forceinline__ void take_turn(int group) { asm volatile("bar.sync %0, 256;" ::"r"(3 + group) : "memory"); }
+__device__ __forceinline__ void pass_turn(int group) { asm volatile("bar.arrive %0, 256;" ::"r"(3 + group) : "memory"); }
+
 struct Info {
     u64 queries, keys, heads;
     // f32 as bits: the factor of the scores times log2(e).
@@ -160,6 +164,9 @@ extern "C" __global__ void __launch_bounds__(384, 1) attention(
         sums[i] = 0.0f;
     }
 
+    if (group == 1) {
+        pass_turn(0);
+    }
     barrier_wait(barriers, 0);
     barrier_wait(key_full, 0);
     mma_fence();
@@ -178,6 +185,7 @@ extern "C" __global__ void __launch_bounds__(384, 1) attention(
         barrier_wait(key_full + slot * 8, (tile / SLOTS) & 1);
         settle(sums);
         settle(shares);
+        take_turn(group);
         mma_fence();
         scores_of(scores, query, key_base + slot * TILE_BYTES);
         mma_commit();
@@ -185,6 +193,7 @@ extern "C" __global__ void __launch_bounds__(384, 1) attention(
         mma_fence();
         add_values(sums, shares, value_base + before * TILE_BYTES);
         mma_commit();
+        pass_turn(1 - group);
         mma_wait<1>();
         settle(scores);
         if (lane == 0) {

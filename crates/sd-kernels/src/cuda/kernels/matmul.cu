@@ -111,9 +111,18 @@ __device__ __forceinline__ long long place_of(int row, const Tile &tile, const I
 #endif
 }
 
-__device__ __forceinline__ void add_8(float (&values)[8], const u16 *from) {
+// Two neighbouring elements of a vector, or what takes their place beyond its end, where nothing is written.
+__device__ __forceinline__ u32 read_pair(const u16 *from, int column, int length) {
+#if VECTOR
+    return *(const u32 *)(from + min(column, length - 2));
+#else
+    return (u32)from[min(column, length - 1)] | ((u32)from[min(column + 1, length - 1)] << 16);
+#endif
+}
+
+__device__ __forceinline__ void add_packed(float (&values)[8], uint4 packed) {
     float more[8];
-    unpack(*(const uint4 *)from, more);
+    unpack(packed, more);
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         values[i] += more[i];
@@ -153,6 +162,13 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
     const u32 empty = full + SLOTS * 8;
     const int thread = threadIdx.x;
 
+    if (thread == 256) {
+        prefetch(&first_map);
+#if PAIR
+        prefetch(&second_map);
+#endif
+        prefetch(&weight_map);
+    }
     if (thread == 0) {
         for (int slot = 0; slot < SLOTS; slot++) {
             barrier_init(full + slot * 8, 1);
@@ -342,6 +358,29 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
             }
 #pragma unroll
             for (int chunk = 0; chunk < (OUT_BN + 31) / 32; chunk++) {
+                // What is read from memory is asked for before anything waits for it.
+#if BIAS
+                u32 biases[4];
+#if GATED
+                u32 gate_biases[4];
+#endif
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    const int column = first_column + (chunk * 4 + j) * 8 + (lane % 4) * 2;
+                    biases[j] = read_pair(bias, column, out);
+#if GATED
+                    gate_biases[j] = read_pair(bias + out, column, out);
+#endif
+                }
+#endif
+#if RESIDUAL && VECTOR
+                uint4 residuals[2];
+#pragma unroll
+                for (int half = 0; half < 2; half++) {
+                    const int column = min(first_column + chunk * 32 + (lane % 4) * 8, out - 8);
+                    residuals[half] = *(const uint4 *)(residual + (places[half] < 0 ? 0 : places[half]) * (long long)info.residual_pitch + column);
+                }
+#endif
                 __syncwarp();
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
@@ -350,16 +389,16 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
 #pragma unroll
                         for (int half = 0; half < 2; half++) {
                             float2 pair = make_float2(sums[block][piece * 4 + half * 2], sums[block][piece * 4 + half * 2 + 1]);
+#if BIAS
+                            pair.x += widen((u16)(biases[j] & 0xFFFF));
+                            pair.y += widen((u16)(biases[j] >> 16));
+#endif
 #if GATED
-                            const int column = min(first_column + piece * 8 + (lane % 4) * 2, out - 2);
                             const int gate = piece + OUT_BN / 8;
                             float2 gates = make_float2(sums[block][gate * 4 + half * 2], sums[block][gate * 4 + half * 2 + 1]);
 #if BIAS
-                            const u32 of_value = *(const u32 *)(bias + column), of_gate = *(const u32 *)(bias + out + column);
-                            pair.x += widen((u16)(of_value & 0xFFFF));
-                            pair.y += widen((u16)(of_value >> 16));
-                            gates.x += widen((u16)(of_gate & 0xFFFF));
-                            gates.y += widen((u16)(of_gate >> 16));
+                            gates.x += widen((u16)(gate_biases[j] & 0xFFFF));
+                            gates.y += widen((u16)(gate_biases[j] >> 16));
 #endif
                             pair.x *= activate(gates.x);
                             pair.y *= activate(gates.y);
@@ -382,11 +421,8 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
                     const float4 low = *(const float4 *)from, high = *(const float4 *)(from + 4);
                     float values[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #if VECTOR
-#if BIAS && !GATED
-                    add_8(values, bias + column);
-#endif
 #if ADD
-                    add_8(values, add + (long long)samples[half] * info.add_pitch + info.add_offset + column);
+                    add_packed(values, *(const uint4 *)(add + (long long)samples[half] * info.add_pitch + info.add_offset + column));
 #endif
 #if !GATED
 #pragma unroll
@@ -407,7 +443,7 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
                         values[i] *= scale;
                     }
 #if RESIDUAL
-                    add_8(values, residual + places[half] * (long long)info.residual_pitch + column);
+                    add_packed(values, residuals[half]);
 #endif
 #pragma unroll
                     for (int i = 0; i < 8; i++) {
@@ -419,9 +455,6 @@ extern "C" __global__ void __launch_bounds__(384, 1) matmul(
                     for (int i = 0; i < 8; i++) {
                         if (column + i < out) {
                             float value = values[i];
-#if BIAS && !GATED
-                            value += widen(bias[column + i]);
-#endif
 #if ADD
                             value += widen(add[(long long)samples[half] * info.add_pitch + info.add_offset + column + i]);
 #endif
