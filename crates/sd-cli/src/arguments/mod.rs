@@ -56,8 +56,8 @@ pub(crate) enum DeviceKind {
 
 #[derive(Debug, Args)]
 pub(crate) struct Txt2img {
-    /// Model directory in diffusers' layout, or a whole model in one file: .safetensors, .ckpt, .gguf
-    #[arg(long, value_name = "MODEL")]
+    // What it takes depends on the build.
+    #[arg(long, value_name = "MODEL", help = crate::model::MODEL)]
     pub(crate) model: PathBuf,
     /// What the image is to show; may be empty
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
