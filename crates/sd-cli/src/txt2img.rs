@@ -42,6 +42,7 @@ impl Job for Generate<'_> {
         // What the file of the model is said to be, the refiner is not.
         let mut refining = options.clone().single_file(SingleFileOptions::default());
         refining.vae = None;
+        refining.text_encoder = None;
         let model = model::find(&arguments.model, &options)?;
         // It is loaded only when the model has done its part, lest both fill the memory.
         let refiner = arguments.xl.refiner.as_deref().map(|name| {
@@ -85,6 +86,7 @@ fn load_options<B: DiffusionBackend>(
     let mut options = LoadOptions::default().device(device).dtypes(dtype).single_file(understood);
     options.variant.clone_from(&arguments.variant);
     options.vae.clone_from(&arguments.vae);
+    options.text_encoder.clone_from(&arguments.text_encoder);
     options.tokenizer.clone_from(&arguments.single_file.tokenizer);
     options
 }

@@ -195,6 +195,21 @@ fn variants_are_chosen_as_in_a_directory() {
 }
 
 #[test]
+fn parts_from_elsewhere_are_not_downloaded() {
+    let setting = Setting::new();
+    let own = fixture("tiny-sd1");
+    let loading =
+        LoadOptions::default().vae(own.join("vae")).text_encoder(own.join("text_encoder"));
+    let model = Hub::new(setting.options()).fetch(&MODEL.parse().unwrap(), &loading).unwrap();
+    let sent = setting.sent();
+    assert!(
+        sent.iter().any(|name| name == UNET) && !sent.iter().any(|name| name.starts_with("vae"))
+    );
+    assert!(!sent.iter().any(|name| name == "text_encoder/model.safetensors"));
+    assert!(picture(&model, &loading) == picture(&own, &LoadOptions::default()));
+}
+
+#[test]
 fn shards_come_with_their_index() {
     let setting = Setting::new();
     let shard = "unet/diffusion_pytorch_model-00001-of-00001.safetensors";

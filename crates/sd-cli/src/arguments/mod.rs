@@ -110,6 +110,9 @@ pub(crate) struct Txt2img {
     /// Another autoencoder: a `vae` directory, or a file that has one
     #[arg(long, value_name = "PATH")]
     pub(crate) vae: Option<PathBuf>,
+    /// Another text encoder, the first if there are two: a `text_encoder` directory, or a file that has one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) text_encoder: Option<PathBuf>,
     /// Start from tensor `latents` of this file, unit-variance noise [b, c, h, w]
     #[arg(long, value_name = "FILE")]
     pub(crate) init_latents: Option<PathBuf>,

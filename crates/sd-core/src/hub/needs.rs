@@ -25,6 +25,8 @@ pub(super) struct Needs<'a> {
     variant: Option<&'a str>,
     /// Whether the autoencoder comes from elsewhere.
     other_vae: bool,
+    /// Whether the weights of the first text encoder do.
+    other_text_encoder: bool,
     /// Whether a single file's vocabulary does.
     other_vocabulary: bool,
 }
@@ -34,6 +36,7 @@ impl<'a> Needs<'a> {
         Self {
             variant: options.variant.as_deref(),
             other_vae: options.vae.is_some(),
+            other_text_encoder: options.text_encoder.is_some(),
             other_vocabulary: options.tokenizer.is_some(),
         }
     }
@@ -97,8 +100,9 @@ impl<'a> Needs<'a> {
         repository: &Repository<'_>,
         components: &[&'static str],
     ) -> Result<Vec<(&'static str, FoundWeights)>, Error> {
-        let models: Vec<&'static str> =
-            components.iter().copied().filter(|component| is_model(component)).collect();
+        let given = |component: &str| self.other_text_encoder && component == "text_encoder";
+        let mut models = components.to_vec();
+        models.retain(|component| is_model(component) && !given(component));
         let mut chosen = Vec::new();
         for component in &models {
             let (place, names) =

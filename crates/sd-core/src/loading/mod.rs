@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod directory;
+mod other_text_encoder;
 mod scheduler;
 mod single_file;
 mod text;
