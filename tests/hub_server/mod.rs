@@ -10,6 +10,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
@@ -34,6 +35,10 @@ pub(crate) struct State {
     pub(crate) gated: Vec<String>,
     /// Files of which a request gets no more than so many bytes, once.
     pub(crate) cuts: BTreeMap<String, usize>,
+    /// How long a connection is silent before it is cut.
+    pub(crate) silence: Duration,
+    /// Files that come with as many bytes too many as they have.
+    pub(crate) doubled: Vec<String>,
     /// Files with another content than is announced.
     pub(crate) broken: Vec<String>,
     /// The hash that is announced for all files.
@@ -137,14 +142,17 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>, large: Option<&str>) -> Op
         token: header("authorization").map(|value| value.replace("Bearer ", "")),
         large: large.is_none(),
     };
-    let answer = {
+    let (answer, silence) = {
         let mut state = state.lock().unwrap();
         state.requests.push(request.clone());
-        answer(&mut state, &request, large)
+        (answer(&mut state, &request, large), state.silence)
     };
     stream.write_all(&answer.head()).ok()?;
     if request.method == "GET" {
         stream.write_all(&answer.body[..answer.sent]).ok()?;
+        if answer.sent < answer.body.len() {
+            thread::sleep(silence);
+        }
     }
     Some(())
 }
@@ -261,6 +269,9 @@ fn file(
     let hash = state.hash.clone().unwrap_or_else(|| sha256(&content)[..40].to_owned());
     if state.broken.iter().any(|broken| broken == name) {
         content.reverse();
+    }
+    if state.doubled.iter().any(|doubled| doubled == name) {
+        content.extend_from_within(..);
     }
     let mut headers = vec![("ETag", format!("W/\"{hash}\"")), ("X-Repo-Commit", commit.to_owned())];
     let size = content.len();

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use sd_core::{
@@ -92,4 +93,19 @@ fn a_server_without_ranges_sends_it_all_again() {
     assert!(setting.fetch().is_err());
     let model = setting.fetch().unwrap();
     assert_whole(&model);
+}
+
+#[test]
+fn a_silent_connection_is_a_broken_one() {
+    let setting = Setting::new();
+    setting.server.change(|state| {
+        state.cuts.insert(UNET.to_owned(), 50_000);
+        state.silence = Duration::from_secs(60);
+    });
+    let start = Instant::now();
+    let options = || setting.options().timeout(Duration::from_millis(500));
+    let error = setting.fetch_by(options(), MODEL).unwrap_err();
+    assert!(matches!(error, Error::Hub(HubError::Interrupted { received: 50_000, .. })), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert_whole(&setting.fetch_by(options(), MODEL).unwrap());
 }

@@ -98,7 +98,14 @@ fn what_arrives_broken_is_not_kept() {
     let (error, _) = refused(&setting, setting.options(), MODEL);
     assert!(matches!(&error, HubError::Corrupt { file, measure: "SHA-256", .. } if file == UNET));
     assert!(incomplete(&setting).is_empty());
-    setting.server.change(|state| state.broken.clear());
+    setting.server.change(|state| {
+        state.broken.clear();
+        state.doubled.push(UNET.to_owned());
+    });
+    let (error, _) = refused(&setting, setting.options(), MODEL);
+    assert!(matches!(&error, HubError::Corrupt { file, measure: "size", .. } if file == UNET));
+    assert!(incomplete(&setting).is_empty());
+    setting.server.change(|state| state.doubled.clear());
     setting.fetch().unwrap();
 }
 

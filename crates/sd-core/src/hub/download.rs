@@ -101,6 +101,10 @@ impl Download<'_> {
             if let Some(progress) = self.remote.options.progress.as_deref() {
                 progress.advance(count as u64);
             }
+            // No server fills the disk with more than it announced; the check refuses what there is.
+            if size.is_some_and(|size| there > size) {
+                break;
+            }
         }
         match size {
             Some(size) if there < size => Err(interrupted(there, "it was closed".to_owned())),
