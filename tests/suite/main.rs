@@ -6,6 +6,11 @@ mod common;
 mod demo;
 #[cfg(feature = "ndarray")]
 mod face;
+#[cfg(all(feature = "ndarray", feature = "hub"))]
+mod hub;
+#[cfg(all(feature = "ndarray", feature = "hub"))]
+#[path = "../hub_server/mod.rs"]
+mod hub_server;
 mod kinds;
 mod pipelines;
 #[cfg(feature = "ndarray")]

@@ -211,6 +211,49 @@ fn options_of_the_file_and_another_autoencoder_are_heard() {
 }
 
 #[test]
+fn another_text_encoder_is_heard() {
+    let (first, second) = (fixture("tiny-sd1"), assembled(&[("tiny-sd1", "")]));
+    // The same shapes and another encoder: the last norm of the text is turned round.
+    let weights = second.path().join("text_encoder/model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let tensors: Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let (_, norm) = tensors
+        .as_object()
+        .unwrap()
+        .iter()
+        .find(|(name, _)| name.ends_with("final_layer_norm.weight"))
+        .unwrap();
+    let [start, end] = [0, 1].map(|at| norm["data_offsets"][at].as_u64().unwrap() as usize);
+    // The sign of a little-endian f32.
+    (start..end).skip(3).step_by(4).for_each(|at| bytes[8 + header + at] ^= 0x80);
+    fs::write(&weights, bytes).unwrap();
+
+    let make = |model: &Path, options: LoadOptions<Cpu>| {
+        made(&Pipeline::from_pretrained(model, &options).unwrap(), (&text()).into())
+    };
+    let plain = LoadOptions::default();
+    let expected = make(second.path(), plain.clone());
+    assert!(expected != make(&first, plain.clone()));
+    let (_keep, whole) = single(second.path());
+    let directory = second.path().join("text_encoder");
+    for other in [&directory, &weights, &whole] {
+        assert!(make(&first, plain.clone().text_encoder(other)) == expected, "{other:?}");
+    }
+    let (_keep, file) = single(&first);
+    let told = plain.tokenizer(fixture("tiny-sd1/tokenizer"));
+    assert!(make(&file, told.clone().text_encoder(&weights)) == expected);
+
+    let refused = |model: &str, other: &str| {
+        let options = told.clone().text_encoder(fixture(other));
+        Pipeline::<Cpu>::from_pretrained(fixture(model), &options).unwrap_err().to_string()
+    };
+    let error = refused("tiny-sd1", "tiny-sd1/vae/diffusion_pytorch_model.safetensors");
+    assert!(error.contains("holds a component in diffusers' layout"), "{error}");
+    assert!(refused("tiny-sdxl-refiner", "tiny-sd1/text_encoder").contains("has no text_encoder"));
+}
+
+#[test]
 fn what_is_no_whole_model_is_refused_by_what_it_is() {
     let scratch = tempfile::tempdir().unwrap();
     let options = LoadOptions::default().tokenizer(fixture("tiny-sd1/tokenizer"));

@@ -7,6 +7,7 @@ mod device;
 mod error;
 mod inspect;
 mod logging;
+mod model;
 mod refiner;
 mod train;
 mod txt2img;

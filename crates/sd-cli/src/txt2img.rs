@@ -15,7 +15,7 @@ use crate::{
     arguments::Txt2img,
     device::{self, Job},
     error::CliError,
-    refiner,
+    model, refiner,
 };
 
 /// Makes the images.
@@ -42,15 +42,18 @@ impl Job for Generate<'_> {
         // What the file of the model is said to be, the refiner is not.
         let mut refining = options.clone().single_file(SingleFileOptions::default());
         refining.vae = None;
+        refining.text_encoder = None;
+        let model = model::find(&arguments.model, &options)?;
         // It is loaded only when the model has done its part, lest both fill the memory.
-        let refiner = arguments.xl.refiner.as_deref().map(|path| {
-            let second = refiner::check::<B>(path, &refining, &arguments.xl, &request)?;
+        let refiner = arguments.xl.refiner.as_deref().map(|name| {
+            let path = model::find(name, &refining)?;
+            let second = refiner::check::<B>(&path, &refining, &arguments.xl, &request)?;
             Ok::<_, CliError>((path, second))
         });
         let refiner = refiner.transpose()?;
 
         let mut watch = Stopwatch::start();
-        let pipeline = Pipeline::<B>::from_pretrained(&arguments.model, &options)?;
+        let pipeline = Pipeline::<B>::from_pretrained(&model, &options)?;
         watch.lap("loaded");
         let request = with_size(request, arguments, pipeline.default_size());
         let mut run = steps(&pipeline, (&request).into(), &mut watch)?;
@@ -83,6 +86,7 @@ fn load_options<B: DiffusionBackend>(
     let mut options = LoadOptions::default().device(device).dtypes(dtype).single_file(understood);
     options.variant.clone_from(&arguments.variant);
     options.vae.clone_from(&arguments.vae);
+    options.text_encoder.clone_from(&arguments.text_encoder);
     options.tokenizer.clone_from(&arguments.single_file.tokenizer);
     options
 }

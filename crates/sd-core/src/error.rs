@@ -20,6 +20,10 @@ pub enum Error {
     /// The directory is no model that this crate knows.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The Hub, or its cache.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
     /// A configuration file.
     #[error(transparent)]
     Config(#[from] ConfigError),

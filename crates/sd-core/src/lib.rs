@@ -18,6 +18,8 @@
 //!
 //! Cargo features choose which are compiled in: `ndarray` (CPU, default), `wgpu`, `vulkan` (wgpu through SPIR-V), `cuda`.
 //! [`backend`] names them; any backend that implements [`DiffusionBackend`] will do.
+//!
+//! `hub` brings `Pipeline::from_hub`, which downloads models from the Hugging Face Hub.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod availability;
@@ -28,6 +30,8 @@ mod conditioning;
 mod convert;
 mod error;
 pub mod guidance;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod inspect;
 mod inspect_file;
 #[cfg(feature = "cuda")]

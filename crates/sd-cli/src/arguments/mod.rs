@@ -56,8 +56,8 @@ pub(crate) enum DeviceKind {
 
 #[derive(Debug, Args)]
 pub(crate) struct Txt2img {
-    /// Model directory in diffusers' layout, or a whole model in one file: .safetensors, .ckpt, .gguf
-    #[arg(long, value_name = "MODEL")]
+    // What it takes depends on the build.
+    #[arg(long, value_name = "MODEL", help = crate::model::MODEL)]
     pub(crate) model: PathBuf,
     /// What the image is to show; may be empty
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
@@ -110,6 +110,9 @@ pub(crate) struct Txt2img {
     /// Another autoencoder: a `vae` directory, or a file that has one
     #[arg(long, value_name = "PATH")]
     pub(crate) vae: Option<PathBuf>,
+    /// Another text encoder, the first if there are two: a `text_encoder` directory, or a file that has one
+    #[arg(long, value_name = "PATH")]
+    pub(crate) text_encoder: Option<PathBuf>,
     /// Start from tensor `latents` of this file, unit-variance noise [b, c, h, w]
     #[arg(long, value_name = "FILE")]
     pub(crate) init_latents: Option<PathBuf>,

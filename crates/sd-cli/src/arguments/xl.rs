@@ -44,7 +44,7 @@ pub(crate) struct Xl {
     /// Stop after this share of the schedule, above 0 and up to 1; the refiner goes on from there [default: the whole]
     #[arg(long, value_name = "D", allow_negative_numbers = true)]
     pub(crate) denoising_end: Option<f64>,
-    /// Directory or file of a refiner, which goes on after the model with the next seed; another model of SDXL will do, too
+    /// A refiner, given as the model is, which goes on after it with the next seed; another model of SDXL will do, too
     #[arg(long, value_name = "MODEL")]
     pub(crate) refiner: Option<PathBuf>,
     /// How much the refiner makes anew without --denoising-end, 0 to 1 [default: 0.3]

@@ -3,6 +3,11 @@
 
 mod bench;
 mod convert;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+#[path = "../../../../tests/hub_server/mod.rs"]
+mod hub_server;
 mod inspect;
 mod refusals;
 mod single;
@@ -22,8 +27,19 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)
 }
 
+/// `sd`, which asks nothing of the Hub and knows nothing of the user's cache and token.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sd"));
+    for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH"] {
+        command.env_remove(variable);
+    }
+    command.env("HF_HOME", "no/such/cache").env("HF_HUB_OFFLINE", "1").env("NO_PROXY", "127.0.0.1");
+    command.args(arguments);
+    command
+}
+
 fn sd(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sd")).args(arguments).output().unwrap()
+    command(arguments).output().unwrap()
 }
 
 /// `sd txt2img` on a model, in two steps.

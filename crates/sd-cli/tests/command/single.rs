@@ -53,6 +53,8 @@ fn files_that_make_no_picture_are_refused() {
     says(&file, &["--config", "unet.norm_num_groups"], "COMPONENT.KEY=JSON");
     says(&fixture("torch/weights.ckpt"), &[], "holds nothing that is known");
     says(&fixture("torch/hostile/system.ckpt"), &[], "it asks to call `posix.system`");
+    let vae = fixture("tiny-sd1/vae/diffusion_pytorch_model.safetensors");
+    refused(&["--text-encoder", vae.to_str().unwrap()], "holds a component in diffusers' layout");
     // A refiner is looked at before the model does its part.
     refused(&["--refiner", file.to_str().unwrap()], "a single file has no tokenizer");
 }

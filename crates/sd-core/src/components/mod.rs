@@ -47,6 +47,6 @@ fn load_weights<B: DiffusionBackend, M: Module<B>>(
 }
 
 /// The configuration in a component's directory.
-fn open_config(directory: &Path) -> Result<ConfigFile, ConfigError> {
+pub(crate) fn open_config(directory: &Path) -> Result<ConfigFile, ConfigError> {
     ConfigFile::open(directory.join("config.json"))
 }

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use sd_clip::ClipTokenizer;
 use sd_kernels::DiffusionBackend;
 
 use super::{
     Small, TOKENIZERS, UNETS, VAES,
     autoencoder::Autoencoder,
-    config, corrected_scheduler, scheduler,
+    config, corrected_scheduler,
+    other_text_encoder::OtherTextEncoder,
+    scheduler,
     text::{Place, TextEncoders},
 };
 use crate::{
     Error, LoadOptions, Pipeline,
-    components::{ClipEncoder, UNetDenoiser, VaeCodec},
+    components::{ClipEncoder, UNetDenoiser, VaeCodec, open_config},
     model_index::ModelIndex,
 };
 
@@ -22,6 +25,7 @@ pub(super) fn load<B: DiffusionBackend>(
 ) -> Result<Pipeline<B>, Error> {
     let index = ModelIndex::open(directory)?;
     index.check_class()?;
+    OtherTextEncoder::check(&index, options)?;
     options.dtypes.check::<B>(&options.device)?;
     let small = small(&index)?;
     let text_encoders = TextEncoders::of(&index, |[name, tokenizer], classes| {
@@ -82,8 +86,15 @@ impl<B: DiffusionBackend> Place<B> for Directories {
     fn load(&self, options: &LoadOptions<B>) -> Result<ClipEncoder<B>, Error> {
         let (precision, variant) = (options.dtypes.text, options.variant.as_deref());
         let (tokenizer, text_encoder) = (&self.tokenizer, &self.text_encoder);
-        let encoder =
-            ClipEncoder::load(tokenizer, text_encoder, &options.device, precision, variant)?;
+        let encoder = match OtherTextEncoder::of(self.name, options)? {
+            Some(other) => {
+                let tokenizer = ClipTokenizer::from_dir(tokenizer)?;
+                other.load(tokenizer, || open_config(text_encoder), options)?
+            }
+            None => {
+                ClipEncoder::load(tokenizer, text_encoder, &options.device, precision, variant)?
+            }
+        };
         Ok(encoder.with_name(self.name))
     }
 }

@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod directory;
+mod other_text_encoder;
 mod scheduler;
 mod single_file;
 mod text;
@@ -20,6 +21,8 @@ use crate::{
 
 pub(crate) use scheduler::{corrected_scheduler, scheduler};
 pub(crate) use single_file::check as check_single_file;
+#[cfg(feature = "hub")]
+pub(crate) use vocabulary::VOCABULARIES;
 
 /// Classes of text encoders that this crate runs.
 pub(crate) const TEXT_ENCODERS: [&str; 2] = ["CLIPTextModel", "CLIPTextModelWithProjection"];

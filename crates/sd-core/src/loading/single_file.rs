@@ -12,7 +12,9 @@ use sd_nn::{
 use super::{
     Small,
     autoencoder::Autoencoder,
-    config, scheduler,
+    config,
+    other_text_encoder::OtherTextEncoder,
+    scheduler,
     text::{Place, TextEncoders},
     vocabulary,
 };
@@ -91,6 +93,7 @@ impl<'a> Opened<'a> {
         };
         let index = ModelIndex::of_file(path, &index)?;
         index.check_class()?;
+        OtherTextEncoder::check(&index, options)?;
         options.dtypes.check::<B>(&options.device)?;
         let unet = file.component("unet").ok_or_else(|| missing("unet"))?;
         let vae = match Autoencoder::of(options, file.family())? {
@@ -191,13 +194,11 @@ impl<B: DiffusionBackend> Place<B> for TextEncoder {
     fn load(&self, options: &LoadOptions<B>) -> Result<ClipEncoder<B>, Error> {
         let Self { component, config, tokenizer, .. } = self;
         let precision = options.dtypes.text;
-        let encoder = ClipEncoder::from_source(
-            tokenizer.clone(),
-            config,
-            component,
-            &options.device,
-            precision,
-        )?;
+        let (tokenizer, device) = (tokenizer.clone(), &options.device);
+        let encoder = match OtherTextEncoder::of(self.name, options)? {
+            Some(other) => other.load(tokenizer, || Ok(config.clone()), options)?,
+            None => ClipEncoder::from_source(tokenizer, config, component, device, precision)?,
+        };
         Ok(encoder.with_name(self.name))
     }
 }

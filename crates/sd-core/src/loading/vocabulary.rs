@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::{Error, ModelError};
 
 /// Files that make a vocabulary.
-const FILES: [&[&str]; 2] = [&["vocab.json", "merges.txt"], &["tokenizer.json"]];
+pub(crate) const VOCABULARIES: [&[&str]; 2] = [&["vocab.json", "merges.txt"], &["tokenizer.json"]];
 
 /// The directory of a tokenizer's vocabulary: `given`, else what lies beside the file. Of either, the tokenizer's own
 /// directory counts first, then those of other tokenizers (all of CLIP's share one vocabulary), then the directory itself.
@@ -18,7 +18,7 @@ pub(super) fn find(file: &Path, given: Option<&Path>, tokenizer: &str) -> Result
     let places = [tokenizer, "tokenizer", "tokenizer_2"].map(|name| root.join(name));
     let mut places = places.into_iter().chain([root.to_path_buf()]);
     let has = |place: &PathBuf| {
-        FILES.iter().any(|files| files.iter().all(|name| place.join(name).is_file()))
+        VOCABULARIES.iter().any(|files| files.iter().all(|name| place.join(name).is_file()))
     };
     places.find(has).ok_or_else(|| {
         let looked_in = ["tokenizer", "tokenizer_2"].map(|name| root.join(name));

@@ -21,6 +21,33 @@ impl<B: DiffusionBackend> Pipeline<B> {
         loading::load(path.as_ref(), options)
     }
 
+    /// Downloads a model from the Hugging Face Hub, as far as it is not in the cache, and loads it: a repository in diffusers'
+    /// layout, `OWNER/MODEL`, or a whole model in a file of one, `OWNER/MODEL/FILE`, each with `@REVISION` after it if it is
+    /// not `main`.
+    ///
+    /// Cache, token, mirror and offline mode are those of Hugging Face's own tools, by their environment variables
+    /// ([`HubOptions::from_env`](crate::hub::HubOptions::from_env)); [`Hub`](crate::hub::Hub) takes other ones, and shows
+    /// progress.
+    ///
+    /// ```no_run
+    /// use sd_core::{LoadOptions, Pipeline, TextToImage, backend::Cpu};
+    ///
+    /// # fn main() -> Result<(), sd_core::Error> {
+    /// let options = LoadOptions::<Cpu>::default().variant("fp16");
+    /// let pipeline = Pipeline::from_hub("stable-diffusion-v1-5/stable-diffusion-v1-5", &options)?;
+    /// let image = pipeline.generate(&TextToImage::new("a lighthouse at dusk").seed(42))?.remove(0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`HubError`](crate::hub::HubError), and as [`from_pretrained`](Self::from_pretrained).
+    #[cfg(feature = "hub")]
+    pub fn from_hub(model: &str, options: &LoadOptions<B>) -> Result<Self, Error> {
+        let path = crate::hub::Hub::from_env()?.fetch(&model.parse()?, options)?;
+        Self::from_pretrained(path, options)
+    }
+
     /// Loads a whole model in one file under the names of LDM (1.x, 2.x) or SGM (XL): `.safetensors`, `.ckpt` or GGUF, told
     /// by its contents, never by its name.
     ///

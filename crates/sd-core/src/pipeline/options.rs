@@ -24,6 +24,9 @@ pub struct LoadOptions<B: DiffusionBackend> {
     /// Another autoencoder than the model's: a `vae` directory, or a file with one under the names of LDM. Default: the
     /// model's own.
     pub vae: Option<PathBuf>,
+    /// Another text encoder than the model's (its first, if it has two): a `text_encoder` directory, or a file under the names
+    /// of transformers, or of a whole model that has one. The tokenizer stays the model's. Default: the model's own.
+    pub text_encoder: Option<PathBuf>,
 }
 
 impl<B: DiffusionBackend> Default for LoadOptions<B> {
@@ -35,6 +38,7 @@ impl<B: DiffusionBackend> Default for LoadOptions<B> {
             single_file: SingleFileOptions::default(),
             tokenizer: None,
             vae: None,
+            text_encoder: None,
         }
     }
 }
@@ -73,6 +77,12 @@ impl<B: DiffusionBackend> LoadOptions<B> {
     /// Sets another autoencoder.
     pub fn vae(mut self, path: impl Into<PathBuf>) -> Self {
         self.vae = Some(path.into());
+        self
+    }
+
+    /// Sets another text encoder.
+    pub fn text_encoder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.text_encoder = Some(path.into());
         self
     }
 }

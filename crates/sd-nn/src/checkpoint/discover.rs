@@ -85,21 +85,40 @@ pub fn find_weights(
     directory: impl AsRef<Path>,
     variant: Option<&str>,
 ) -> Result<FoundWeights, CheckpointError> {
-    let directory = directory.as_ref();
-    let listing = Listing::read(directory)?;
-    if let Some(variant) = variant {
-        if let Some(found) = listing.find(Some(variant)) {
-            return Ok(found);
-        }
-        tracing::debug!(directory = %directory.display(), variant, "no such variant, looking for plain weights");
-    }
-    if let Some(found) = listing.find(None) {
-        return Ok(found);
-    }
-    match variant {
-        Some(_) => Err(listing.nothing(variant)),
-        None => listing.find_any_variant(),
-    }
+    Listing::read(directory.as_ref())?.choose(variant)
+}
+
+/// Chooses among file names as [`find_weights`] does in a directory, which need not be there yet: it stands before the names
+/// of what is found, and in errors.
+///
+/// ```
+/// use sd_nn::checkpoint::choose_weights;
+///
+/// let names = ["config.json", "diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.safetensors"];
+/// let found = choose_weights("unet", names, Some("fp16"))?;
+/// assert!(found.files.path().ends_with("diffusion_pytorch_model.fp16.safetensors"));
+/// # Ok::<(), sd_nn::checkpoint::CheckpointError>(())
+/// ```
+///
+/// # Errors
+/// As there.
+pub fn choose_weights<N: Into<String>>(
+    directory: impl AsRef<Path>,
+    names: impl IntoIterator<Item = N>,
+    variant: Option<&str>,
+) -> Result<FoundWeights, CheckpointError> {
+    let names = names.into_iter().map(Into::into).collect();
+    Listing { directory: directory.as_ref(), names }.choose(variant)
+}
+
+/// The variants among the names of a component's files, in alphabetical order.
+pub fn weight_variants<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    names.into_iter().filter_map(variant_of).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Whether a file may hold weights, by the end of its name.
+pub fn has_weights_name(name: &str) -> bool {
+    WEIGHT_ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// The names of one directory's files.
@@ -124,6 +143,22 @@ impl<'a> Listing<'a> {
         Ok(Self { directory, names })
     }
 
+    fn choose(&self, variant: Option<&str>) -> Result<FoundWeights, CheckpointError> {
+        if let Some(variant) = variant {
+            if let Some(found) = self.find(Some(variant)) {
+                return Ok(found);
+            }
+            tracing::debug!(directory = %self.directory.display(), variant, "no such variant, looking for plain weights");
+        }
+        if let Some(found) = self.find(None) {
+            return Ok(found);
+        }
+        match variant {
+            Some(_) => Err(self.nothing(variant)),
+            None => self.find_any_variant(),
+        }
+    }
+
     fn find(&self, variant: Option<&str>) -> Option<FoundWeights> {
         let name = candidates(variant).into_iter().find(|name| self.names.contains(name))?;
         let path = self.directory.join(&name);
@@ -136,8 +171,7 @@ impl<'a> Listing<'a> {
     }
 
     fn find_any_variant(&self) -> Result<FoundWeights, CheckpointError> {
-        let variants: BTreeSet<&str> =
-            self.names.iter().filter_map(|name| variant_of(name)).collect();
+        let variants = weight_variants(self.names.iter().map(String::as_str));
         let preferred = PREFERRED_VARIANTS.into_iter().find(|variant| variants.contains(variant));
         let only = if variants.len() == 1 { variants.first().copied() } else { None };
         match preferred.or(only) {
@@ -155,9 +189,7 @@ impl<'a> Listing<'a> {
         let directory = self.directory.into();
         let mut looked_for = variant.map(|variant| candidates(Some(variant))).unwrap_or_default();
         looked_for.extend(candidates(None));
-        let is_weights = |name: &&String| {
-            WEIGHT_ENDS.iter().any(|end| name.ends_with(end)) && !is_shard_name(name)
-        };
+        let is_weights = |name: &&String| has_weights_name(name) && !is_shard_name(name);
         let files: Vec<String> = self.names.iter().filter(is_weights).cloned().collect();
         if !files.is_empty() {
             return CheckpointError::OtherNames { directory, files, looked_for };
@@ -277,6 +309,21 @@ mod tests {
         );
         let error = error.to_string();
         assert!(error.contains("only under other names (sd-v1-5.ckpt)"), "{error}");
+    }
+
+    #[test]
+    fn names_are_chosen_among_as_files_are() {
+        let names = [PLAIN, HALF, "model.x.bin", "config.json"];
+        for variant in [None, Some("fp16"), Some("x"), Some("y")] {
+            let chosen = choose_weights("unet", names, variant).unwrap();
+            assert_eq!(
+                *chosen.files.path(),
+                Path::new("unet").join(find(&names, variant).unwrap())
+            );
+        }
+        assert_eq!(weight_variants(names), ["fp16"], "`x` is of torch's stem, which this is not");
+        let error = choose_weights("unet", ["config.json"], None).unwrap_err().to_string();
+        assert!(error.starts_with("unet holds no weights"), "{error}");
     }
 
     #[test]

@@ -51,7 +51,10 @@ mod writer;
 
 pub use any_tensor::AnyTensor;
 pub use copy::tensors_of;
-pub use discover::{FoundWeights, WeightFiles, find_weights, open_weights};
+pub use discover::{
+    FoundWeights, WeightFiles, choose_weights, find_weights, has_weights_name, open_weights,
+    weight_variants,
+};
 pub use error::CheckpointError;
 pub use foreign::ForeignFormat;
 pub use gguf::{GgmlType, GgufFile, GgufProblem};
@@ -72,7 +75,7 @@ pub use save_plan::{DEFAULT_MAX_SHARD_BYTES, SaveOptions, TensorSpec};
 /// For [`impl_parameters!`](crate::impl_parameters).
 #[doc(hidden)]
 pub use sd_kernels::DiffusionBackend;
-pub use sharded::{IndexProblem, ShardedFiles};
+pub use sharded::{IndexProblem, ShardedFiles, shard_files};
 pub use single_file::{
     Component, FileContents, ModelFamily, Prediction, SingleFile, SingleFileOptions, SingleFileView,
 };

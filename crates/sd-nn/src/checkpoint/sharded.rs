@@ -86,11 +86,7 @@ impl ShardedFiles {
     pub fn open(index: impl AsRef<Path>) -> Result<Self, CheckpointError> {
         let path = index.as_ref();
         let invalid = |problem| CheckpointError::InvalidIndex { path: path.into(), problem };
-        let index: Index = read_json(path).map_err(|error| match error {
-            ConfigError::NotFound { path } => CheckpointError::NotFound { path },
-            error => invalid(IndexProblem::Unreadable(Box::new(error))),
-        })?;
-        let weight_map = weight_map(index).map_err(invalid)?;
+        let weight_map = read(path)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let names = shard_names(&weight_map, directory).map_err(invalid)?;
         let shards =
@@ -107,6 +103,26 @@ impl ShardedFiles {
     fn home(&self, name: &str) -> Option<&WeightFile> {
         self.shards.get(*self.homes.get(name)?)
     }
+}
+
+/// The names of the shards that a `*.index.json` file lists, whether they are there or not.
+///
+/// # Errors
+/// [`CheckpointError::InvalidIndex`], also for names that lead out of its directory.
+pub fn shard_files(index: impl AsRef<Path>) -> Result<Vec<String>, CheckpointError> {
+    let path = index.as_ref();
+    let names = plain_names(&read(path)?)
+        .map_err(|problem| CheckpointError::InvalidIndex { path: path.into(), problem })?;
+    Ok(names.into_iter().collect())
+}
+
+fn read(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let invalid = |problem| CheckpointError::InvalidIndex { path: path.into(), problem };
+    let index: Index = read_json(path).map_err(|error| match error {
+        ConfigError::NotFound { path } => CheckpointError::NotFound { path },
+        error => invalid(IndexProblem::Unreadable(Box::new(error))),
+    })?;
+    weight_map(index).map_err(invalid)
 }
 
 fn weight_map(index: Index) -> Result<BTreeMap<String, String>, IndexProblem> {
@@ -134,19 +150,20 @@ fn shard_names(
     weight_map: &BTreeMap<String, String>,
     directory: &Path,
 ) -> Result<Vec<String>, IndexProblem> {
-    let names: BTreeSet<&String> = weight_map.values().collect();
-    if let Some(shard) = names.iter().find(|name| !is_plain_name(name)) {
-        return Err(IndexProblem::NotPlainName { shard: (*shard).clone() });
+    let (names, missing): (Vec<String>, Vec<String>) =
+        plain_names(weight_map)?.into_iter().partition(|name| directory.join(name).is_file());
+    match missing.is_empty() {
+        true => Ok(names),
+        false => Err(IndexProblem::MissingShards { shards: missing }),
     }
-    let missing: Vec<String> = names
-        .iter()
-        .filter(|name| !directory.join(name).is_file())
-        .map(|name| (*name).clone())
-        .collect();
-    if missing.is_empty() {
-        Ok(names.into_iter().cloned().collect())
-    } else {
-        Err(IndexProblem::MissingShards { shards: missing })
+}
+
+/// The distinct shards, by name.
+fn plain_names(weight_map: &BTreeMap<String, String>) -> Result<BTreeSet<String>, IndexProblem> {
+    let names: BTreeSet<String> = weight_map.values().cloned().collect();
+    match names.iter().find(|name| !is_plain_name(name)) {
+        Some(shard) => Err(IndexProblem::NotPlainName { shard: shard.clone() }),
+        None => Ok(names),
     }
 }
 
