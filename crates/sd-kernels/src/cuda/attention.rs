@@ -178,16 +178,17 @@ where
     B: Backend<FloatTensorPrimitive = CubeTensor<CudaRuntime>>,
 {
     let dtype = views[0].projection.dtype();
+    let [batch, queries, _] = views[0].projection.dims();
     let keys = views[1].projection.dims()[1];
     let is_taken = options.heads == 1
         && matches!(options.mask, AttentionMask::None)
         && takes(&cube::primitive(views[0].projection.clone()))
-        && keys > 0;
+        && views.iter().all(|view| view.projection.dtype() == dtype)
+        && batch * queries * keys > 0;
     if !is_taken {
         return None;
     }
     let scale = options.scale_or_default() as f32;
-    let [batch, queries, _] = views[0].projection.dims();
     let rows = (SCORES / keys).next_multiple_of(QUERIES).min(queries.max(1));
     let [query, key, value] =
         views.map(|view| view.projection.clone().narrow(2, view.offset, options.head_dim));

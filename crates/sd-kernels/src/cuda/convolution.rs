@@ -6,7 +6,8 @@ use cubecl::cuda::CudaRuntime;
 
 use super::{
     Primitive,
-    matmul::{Product, Tail, output},
+    matmul::{Product, output},
+    tail::Tail,
     takes,
     tensor_map::{ROW, View},
     tiles::{ROWS, STEP, pixels},

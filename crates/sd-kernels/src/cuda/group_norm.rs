@@ -6,8 +6,9 @@ use cubecl::cuda::CudaRuntime;
 
 use super::{
     Primitive,
-    matmul::{activation_number, output, processors},
+    matmul::{output, processors},
     raw::{Arguments, Kernel, Recipe, launch},
+    tail::activation_number,
     takes,
 };
 use crate::{Activation, Affine, ConvInput, GroupNormOptions, cube, default};

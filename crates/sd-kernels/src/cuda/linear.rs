@@ -5,7 +5,8 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::cuda::CudaRuntime;
 
 use super::{
-    matmul::{Product, Tail, output},
+    matmul::{Product, output},
+    tail::Tail,
     takes,
     tensor_map::{ROW, View},
     tiles::{ROWS, STEP},

@@ -6,16 +6,17 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::{
     cuda::CudaRuntime,
-    server::{Binding, Handle, TensorMapBinding},
+    server::{Handle, TensorMapBinding},
 };
 
 use super::{
     Primitive,
     instructions::{Left, multiply},
     raw::{Arguments, Kernel, Recipe, launch},
+    tail::{Parts, Tail, activation_number},
     tiles::{Cut, Extent, ROWS, STEP, cut},
 };
-use crate::{Activation, Channels, Epilogue, Gate, cube};
+use crate::cube;
 
 /// What is left of shared memory for the places of tiles: 227 KiB less the room of the epilogue and of barriers.
 const SHARED: usize = 227 * 1024 - STAGES - 512;
@@ -38,30 +39,6 @@ pub(super) struct Matmul {
     /// Whether the output is of f32.
     pub(super) wide: bool,
     pub(super) bfloat: bool,
-}
-
-/// What of an epilogue there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Parts {
-    bias: bool,
-    add: bool,
-    mul: bool,
-    residual: bool,
-    pub(super) gated: bool,
-    activation: Option<Activation>,
-}
-
-/// The number of an activation in `common.cuh`.
-pub(super) fn activation_number(activation: Option<Activation>) -> usize {
-    match activation {
-        None => 0,
-        Some(Activation::Silu) => 1,
-        Some(Activation::Gelu) => 2,
-        Some(Activation::GeluTanh) => 3,
-        Some(Activation::QuickGelu) => 4,
-        Some(Activation::Relu) => 5,
-        Some(Activation::Tanh) => 6,
-    }
 }
 
 impl Matmul {
@@ -113,101 +90,6 @@ impl Recipe for Matmul {
 
     fn shared(&self) -> usize {
         self.slots() * (self.slot() + 16) + STAGES + 16
-    }
-}
-
-/// A view of channels in elements.
-struct Vectors {
-    projection: Primitive,
-    offset: usize,
-    pitch: usize,
-}
-
-impl Vectors {
-    fn new<B>(channels: Channels<B>) -> Self
-    where
-        B: Backend<FloatTensorPrimitive = CubeTensor<CudaRuntime>>,
-    {
-        let projection = cube::row_major(cube::primitive(channels.projection));
-        let pitch = cube::pitch(&projection);
-        Self { projection, offset: channels.offset, pitch }
-    }
-}
-
-/// An epilogue as the kernel reads it.
-pub(super) struct Tail {
-    bias: Option<Primitive>,
-    add: Option<Vectors>,
-    mul: Option<Vectors>,
-    residual: Option<Primitive>,
-    activation: Option<Activation>,
-    gated: bool,
-    scale: f64,
-    output_scale: f64,
-}
-
-impl Tail {
-    /// Takes an epilogue over; `None` when it is of another type than the product.
-    pub(super) fn new<B>(epilogue: &Epilogue<B, 3>, dtype: DType) -> Option<Self>
-    where
-        B: Backend<FloatTensorPrimitive = CubeTensor<CudaRuntime>>,
-    {
-        let tail = Self {
-            bias: epilogue.bias.clone().map(|bias| cube::row_major(cube::primitive(bias))),
-            add: epilogue.channel_add.clone().map(Vectors::new),
-            mul: epilogue.channel_mul.clone().map(Vectors::new),
-            residual: epilogue
-                .residual
-                .clone()
-                .map(|values| cube::row_major(cube::primitive(values))),
-            activation: epilogue.activation,
-            gated: epilogue.gate == Gate::Pair,
-            scale: epilogue.scale,
-            output_scale: epilogue.output_scale,
-        };
-        // A gated pair adds its bias where it is gated, and nothing else there.
-        let is_simple = !tail.gated || tail.add.is_none();
-        (is_simple && tail.tensors().all(|tensor| tensor.dtype == dtype)).then_some(tail)
-    }
-
-    fn tensors(&self) -> impl Iterator<Item = &Primitive> {
-        let add = self.add.as_ref().map(|view| &view.projection);
-        let mul = self.mul.as_ref().map(|view| &view.projection);
-        [self.bias.as_ref(), add, mul, self.residual.as_ref()].into_iter().flatten()
-    }
-
-    fn buffers(&self) -> impl Iterator<Item = Binding> {
-        self.tensors().map(|tensor| tensor.handle.clone().binding())
-    }
-
-    pub(super) fn parts(&self) -> Parts {
-        Parts {
-            bias: self.bias.is_some(),
-            add: self.add.is_some(),
-            mul: self.mul.is_some(),
-            residual: self.residual.is_some(),
-            gated: self.gated,
-            activation: self.activation,
-        }
-    }
-
-    fn residual_pitch(&self) -> usize {
-        self.residual.as_ref().map_or(0, cube::pitch)
-    }
-
-    fn places(&self) -> [usize; 4] {
-        let of =
-            |view: &Option<Vectors>| view.as_ref().map_or([0, 0], |view| [view.offset, view.pitch]);
-        let ([add, add_pitch], [mul, mul_pitch]) = (of(&self.add), of(&self.mul));
-        [add, add_pitch, mul, mul_pitch]
-    }
-
-    /// Whether everything can be read 16 bytes at a time.
-    fn is_vector(&self, columns: usize) -> bool {
-        let starts =
-            self.tensors().map(|tensor| tensor.handle.offset_start.unwrap_or(0) as usize / 2);
-        let lengths = self.places().into_iter().chain([columns, self.residual_pitch()]);
-        starts.chain(lengths).all(|length| length.is_multiple_of(8))
     }
 }
 

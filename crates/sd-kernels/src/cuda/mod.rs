@@ -17,6 +17,7 @@ mod layer_norm;
 mod linear;
 mod matmul;
 mod raw;
+mod tail;
 mod tensor_map;
 mod tiles;
 
