@@ -26,6 +26,16 @@ pub(crate) const TOKEN: &str = "hf_good";
 /// Where the Hub sends those who ask for small files.
 const CACHED: &str = "/api/resolve-cache";
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Listing,
+    /// A file, of the Hub itself.
+    File,
+    /// A file, of the server of large files.
+    Large,
+}
+
 /// What the Hub has and does.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -45,6 +55,16 @@ pub(crate) struct State {
     pub(crate) hash: Option<String>,
     /// A status for every request.
     pub(crate) status: Option<u16>,
+    /// A status for one request for such a part.
+    pub(crate) stumbles: Vec<(Part, u16)>,
+    /// The commit that every revision is said to be.
+    pub(crate) commit: Option<&'static str>,
+    /// The size that is announced for all files.
+    pub(crate) size: Option<u64>,
+    /// Whether large files come without their sizes.
+    pub(crate) sizeless: bool,
+    /// Whether large files are on the Hub's own server.
+    pub(crate) near: bool,
     /// Whether ranges are ignored.
     pub(crate) whole: bool,
     /// What was asked for.
@@ -190,6 +210,14 @@ fn answer(state: &mut State, request: &Request, large: Option<&str>) -> Answer {
     let Some((repository, rest)) = split(&request.path) else {
         return Answer::refusal(404, "");
     };
+    let part = match (rest.starts_with("revision/"), request.large) {
+        (true, _) => Part::Listing,
+        (_, true) => Part::Large,
+        _ => Part::File,
+    };
+    if let Some(at) = state.stumbles.iter().position(|(stumbling, _)| *stumbling == part) {
+        return Answer::refusal(state.stumbles.remove(at).1, "");
+    }
     let Some(files) = state.repositories.get(&repository) else {
         return Answer::refusal(401, "RepoNotFound");
     };
@@ -204,7 +232,8 @@ fn answer(state: &mut State, request: &Request, large: Option<&str>) -> Answer {
         };
         let siblings: Vec<_> =
             files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
-        let listing = serde_json::json!({ "sha": commit, "siblings": siblings });
+        let sha = state.commit.unwrap_or(commit);
+        let listing = serde_json::json!({ "sha": sha, "siblings": siblings });
         return Answer::new(200, Vec::new(), listing.to_string().into_bytes());
     }
     let found = rest.strip_prefix("resolve/").and_then(|rest| rest.split_once('/'));
@@ -220,9 +249,13 @@ fn answer(state: &mut State, request: &Request, large: Option<&str>) -> Answer {
     {
         return Answer::refusal(if request.token.is_some() { 403 } else { 401 }, "GatedRepo");
     }
+    let is_near = request.path.starts_with(CACHED);
     match large {
-        Some(large) if is_large(&name) => redirect(state, large, request, commit, &content),
-        Some(_) if !request.path.starts_with(CACHED) => {
+        Some(large) if is_large(&name) && !is_near => {
+            let place = if state.near { CACHED } else { large };
+            redirect(state, place, request, commit, &content)
+        }
+        Some(_) if !is_near => {
             let headers = vec![("Location", format!("{CACHED}{}", request.path))];
             Answer::new(307, headers, b"a little further".to_vec())
         }
@@ -239,22 +272,29 @@ fn split(path: &str) -> Option<(String, &str)> {
     Some((format!("{owner}/{model}"), rest))
 }
 
-fn is_large(name: &str) -> bool {
+pub(crate) fn is_large(name: &str) -> bool {
     [".safetensors", ".bin", ".ckpt"].iter().any(|end| name.ends_with(end))
 }
 
-fn sha256(content: &[u8]) -> String {
+/// What stands for Git's hash, and is as long.
+pub(crate) fn git_hash(content: &[u8]) -> String {
+    sha256(content)[..40].to_owned()
+}
+
+pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn redirect(state: &State, large: &str, request: &Request, commit: &str, content: &[u8]) -> Answer {
-    let headers = vec![
-        ("Location", format!("{large}{}", request.path)),
+fn redirect(state: &State, place: &str, request: &Request, commit: &str, content: &[u8]) -> Answer {
+    let mut headers = vec![
+        ("Location", format!("{place}{}", request.path)),
         ("X-Repo-Commit", commit.to_owned()),
         ("X-Linked-Etag", format!("\"{}\"", state.hash.clone().unwrap_or_else(|| sha256(content)))),
-        ("X-Linked-Size", content.len().to_string()),
         ("ETag", "\"of the redirect\"".to_owned()),
     ];
+    if !state.sizeless {
+        headers.push(("X-Linked-Size", content.len().to_string()));
+    }
     Answer::new(302, headers, b"elsewhere".to_vec())
 }
 
@@ -265,8 +305,7 @@ fn file(
     name: &str,
     mut content: Vec<u8>,
 ) -> Answer {
-    // As long as Git's.
-    let hash = state.hash.clone().unwrap_or_else(|| sha256(&content)[..40].to_owned());
+    let hash = state.hash.clone().unwrap_or_else(|| git_hash(&content));
     if state.broken.iter().any(|broken| broken == name) {
         content.reverse();
     }
@@ -274,7 +313,11 @@ fn file(
         content.extend_from_within(..);
     }
     let mut headers = vec![("ETag", format!("W/\"{hash}\"")), ("X-Repo-Commit", commit.to_owned())];
+    headers.extend(state.size.map(|size| ("X-Linked-Size", size.to_string())));
     let size = content.len();
+    if request.from >= size && size > 0 && !state.whole {
+        return Answer::refusal(416, "");
+    }
     let (status, from) = match request.from {
         from if from > 0 && !state.whole => (206, from),
         _ => (200, 0),

@@ -110,6 +110,16 @@ fn what_arrives_broken_is_not_kept() {
 }
 
 #[test]
+fn what_nobody_would_read_is_not_downloaded() {
+    let setting = Setting::new();
+    setting.server.change(|state| state.size = Some(1 << 40));
+    let (error, text) = refused(&setting, setting.options(), MODEL);
+    assert!(matches!(error, HubError::TooLarge { size: Some(_), .. }), "{error:?}");
+    assert!(text.contains("model_index.json") && text.contains("1099511627776"), "{text}");
+    assert!(setting.sent().is_empty() && !setting.in_cache("blobs").exists());
+}
+
+#[test]
 fn offline_mode_names_what_is_missing() {
     let setting = Setting::new();
     let offline = || setting.options().offline(true);
