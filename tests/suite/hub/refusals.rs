@@ -3,12 +3,14 @@
 use std::fs;
 
 use sd_core::{
-    Error, ModelError,
-    hub::{HubError, HubOptions, Token},
+    Error, LoadOptions, ModelError,
+    backend::Cpu,
+    hub::{Hub, HubError, HubOptions, Token},
     sd_nn::checkpoint::CheckpointError,
 };
 
 use super::{MODEL, Setting, UNET, incomplete};
+use crate::common::fixture;
 
 /// The error of a request for a model, and its text.
 fn refused(setting: &Setting, options: HubOptions, model: &str) -> (HubError, String) {
@@ -180,4 +182,20 @@ fn foreign_models_are_refused_at_once() {
     assert!(matches!(error, Error::Model(ModelError::ComponentClass { component: "unet", .. })));
     let error = change("\"StableDiffusionPipeline\"", "\"FluxPipeline\"");
     assert!(matches!(error, Error::Model(ModelError::Class { .. })), "{error}");
+}
+
+/// A text encoder that has no place in a model is told before its weights come.
+#[test]
+fn what_cannot_be_replaced_is_told_at_once() {
+    let setting = Setting::of(&fixture("tiny-sdxl-refiner"));
+    let other = fixture("tiny-sd1/text_encoder");
+    let loading = LoadOptions::<Cpu>::default().text_encoder(other);
+    let hub = Hub::new(setting.options());
+    let error = hub.fetch(&MODEL.parse().unwrap(), &loading).unwrap_err();
+    assert!(
+        matches!(&error, Error::Model(ModelError::MissingComponent { component, .. })
+            if *component == "text_encoder"),
+        "{error}"
+    );
+    assert!(setting.server.requests().iter().all(|request| !request.large));
 }
