@@ -21,7 +21,10 @@ use tempfile::TempDir;
 
 use crate::{
     common::fixture,
-    hub_server::{HubServer, MAIN, OTHER, Request, TOKEN, git_hash, is_large, sha256},
+    hub_server::{
+        HubServer, MAIN, OTHER, Request, TOKEN,
+        answers::{git_hash, is_large, sha256},
+    },
 };
 
 const MODEL: &str = "ada/tiny";

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{Setting, UNET, blobs, incomplete};
-use crate::{common::fixture, hub_server::sha256};
+use crate::{common::fixture, hub_server::answers::sha256};
 
 fn content() -> Vec<u8> {
     fs::read(fixture("tiny-sd1").join(UNET)).unwrap()
