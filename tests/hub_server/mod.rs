@@ -2,6 +2,8 @@
 //! they fail. Each connection serves one request.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod answers;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -13,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
+use answers::answer;
 
 /// The commit of `main`.
 pub(crate) const MAIN: &str = "00112233445566778899aabbccddeeff00112233";
@@ -23,8 +25,15 @@ pub(crate) const OTHER: &str = "ffeeddccbbaa99887766554433221100ffeeddcc";
 /// A token that may read everything.
 pub(crate) const TOKEN: &str = "hf_good";
 
-/// Where the Hub sends those who ask for small files.
-const CACHED: &str = "/api/resolve-cache";
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Listing,
+    /// A file, of the Hub itself.
+    File,
+    /// A file, of the server of large files.
+    Large,
+}
 
 /// What the Hub has and does.
 #[derive(Debug, Default)]
@@ -45,6 +54,16 @@ pub(crate) struct State {
     pub(crate) hash: Option<String>,
     /// A status for every request.
     pub(crate) status: Option<u16>,
+    /// A status for one request for such a part.
+    pub(crate) stumbles: Vec<(Part, u16)>,
+    /// The commit that every revision is said to be.
+    pub(crate) commit: Option<&'static str>,
+    /// The size that is announced for all files.
+    pub(crate) size: Option<u64>,
+    /// Whether large files come without their sizes.
+    pub(crate) sizeless: bool,
+    /// Whether large files are on the Hub's own server.
+    pub(crate) near: bool,
     /// Whether ranges are ignored.
     pub(crate) whole: bool,
     /// What was asked for.
@@ -155,138 +174,4 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>, large: Option<&str>) -> Op
         }
     }
     Some(())
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
-    /// How much of it is sent before the connection is cut.
-    sent: usize,
-}
-
-impl Answer {
-    fn new(status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) -> Self {
-        Self { status, headers, sent: body.len(), body }
-    }
-
-    fn refusal(status: u16, code: &str) -> Self {
-        let code = (!code.is_empty()).then(|| ("X-Error-Code", code.to_owned()));
-        Self::new(status, code.into_iter().collect(), b"no".to_vec())
-    }
-
-    fn head(&self) -> Vec<u8> {
-        let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", self.status);
-        head += &format!("Content-Length: {}\r\n", self.body.len());
-        self.headers.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
-        (head + "\r\n").into_bytes()
-    }
-}
-
-fn answer(state: &mut State, request: &Request, large: Option<&str>) -> Answer {
-    if let Some(status) = state.status {
-        return Answer::refusal(status, "");
-    }
-    let Some((repository, rest)) = split(&request.path) else {
-        return Answer::refusal(404, "");
-    };
-    let Some(files) = state.repositories.get(&repository) else {
-        return Answer::refusal(401, "RepoNotFound");
-    };
-    let commit = |revision: &str| match revision {
-        "main" | MAIN => Some(MAIN),
-        "refs/pr/1" | OTHER => Some(OTHER),
-        _ => None,
-    };
-    if let Some(revision) = rest.strip_prefix("revision/") {
-        let Some(commit) = commit(revision) else {
-            return Answer::refusal(404, "RevisionNotFound");
-        };
-        let siblings: Vec<_> =
-            files.keys().map(|name| serde_json::json!({ "rfilename": name })).collect();
-        let listing = serde_json::json!({ "sha": commit, "siblings": siblings });
-        return Answer::new(200, Vec::new(), listing.to_string().into_bytes());
-    }
-    let found = rest.strip_prefix("resolve/").and_then(|rest| rest.split_once('/'));
-    let found = found.and_then(|(revision, name)| Some((commit(revision)?, name)));
-    let Some((commit, name, content)) =
-        found.and_then(|(commit, name)| Some((commit, name.to_owned(), files.get(name)?.clone())))
-    else {
-        return Answer::refusal(404, "EntryNotFound");
-    };
-    if state.gated.contains(&repository)
-        && large.is_some()
-        && request.token.as_deref() != Some(TOKEN)
-    {
-        return Answer::refusal(if request.token.is_some() { 403 } else { 401 }, "GatedRepo");
-    }
-    match large {
-        Some(large) if is_large(&name) => redirect(state, large, request, commit, &content),
-        Some(_) if !request.path.starts_with(CACHED) => {
-            let headers = vec![("Location", format!("{CACHED}{}", request.path))];
-            Answer::new(307, headers, b"a little further".to_vec())
-        }
-        _ => file(state, request, commit, &name, content),
-    }
-}
-
-/// `OWNER/MODEL`, and what comes after it.
-fn split(path: &str) -> Option<(String, &str)> {
-    let path = path.strip_prefix(CACHED).unwrap_or(path).strip_prefix('/')?;
-    let path = path.strip_prefix("api/models/").unwrap_or(path);
-    let (owner, rest) = path.split_once('/')?;
-    let (model, rest) = rest.split_once('/')?;
-    Some((format!("{owner}/{model}"), rest))
-}
-
-fn is_large(name: &str) -> bool {
-    [".safetensors", ".bin", ".ckpt"].iter().any(|end| name.ends_with(end))
-}
-
-fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn redirect(state: &State, large: &str, request: &Request, commit: &str, content: &[u8]) -> Answer {
-    let headers = vec![
-        ("Location", format!("{large}{}", request.path)),
-        ("X-Repo-Commit", commit.to_owned()),
-        ("X-Linked-Etag", format!("\"{}\"", state.hash.clone().unwrap_or_else(|| sha256(content)))),
-        ("X-Linked-Size", content.len().to_string()),
-        ("ETag", "\"of the redirect\"".to_owned()),
-    ];
-    Answer::new(302, headers, b"elsewhere".to_vec())
-}
-
-fn file(
-    state: &mut State,
-    request: &Request,
-    commit: &str,
-    name: &str,
-    mut content: Vec<u8>,
-) -> Answer {
-    // As long as Git's.
-    let hash = state.hash.clone().unwrap_or_else(|| sha256(&content)[..40].to_owned());
-    if state.broken.iter().any(|broken| broken == name) {
-        content.reverse();
-    }
-    if state.doubled.iter().any(|doubled| doubled == name) {
-        content.extend_from_within(..);
-    }
-    let mut headers = vec![("ETag", format!("W/\"{hash}\"")), ("X-Repo-Commit", commit.to_owned())];
-    let size = content.len();
-    let (status, from) = match request.from {
-        from if from > 0 && !state.whole => (206, from),
-        _ => (200, 0),
-    };
-    if status == 206 {
-        headers.push(("Content-Range", format!("bytes {from}-{}/{size}", size - 1)));
-    }
-    let mut answer = Answer::new(status, headers, content.split_off(from));
-    if request.method == "GET"
-        && let Some(sent) = state.cuts.remove(name)
-    {
-        answer.sent = sent;
-    }
-    answer
 }

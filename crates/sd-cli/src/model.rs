@@ -85,7 +85,11 @@ mod progress {
         }
 
         fn end(&self) {
-            self.with(ProgressBar::finish);
+            // A bar that jumps to its end would say that all of it is there.
+            self.with(|bar| match bar.length() == Some(bar.position()) {
+                true => bar.finish(),
+                false => bar.abandon(),
+            });
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Models of a Hub that runs on this machine. Neither the network nor the user's cache, token or environment is used.
 
 mod interruptions;
+mod outages;
 mod refusals;
+mod remains;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -18,7 +21,10 @@ use tempfile::TempDir;
 
 use crate::{
     common::fixture,
-    hub_server::{HubServer, MAIN, OTHER, Request, TOKEN},
+    hub_server::{
+        HubServer, MAIN, OTHER, Request, TOKEN,
+        answers::{git_hash, is_large, sha256},
+    },
 };
 
 const MODEL: &str = "ada/tiny";
@@ -80,6 +86,12 @@ fn picture(model: &Path, options: &LoadOptions<Cpu>) -> Vec<u8> {
     let pipeline = Pipeline::from_pretrained(model, options).unwrap();
     let request = TextToImage::new("a cat! on a mat").size(32, 16).steps(3).seed(7);
     pipeline.generate(&request).unwrap().remove(0).into_raw()
+}
+
+/// The names of what is among the contents.
+fn blobs(setting: &Setting) -> BTreeSet<String> {
+    let blobs = fs::read_dir(setting.in_cache("blobs")).unwrap();
+    blobs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// `.incomplete` files.
@@ -163,6 +175,13 @@ fn the_cache_is_that_of_python() {
         #[cfg(unix)]
         assert!(fs::read_link(file(commit)).unwrap().starts_with("../../../blobs"));
     }
+    // Contents have the very names that Python gives them.
+    let hash = |(name, content): (&String, &Vec<u8>)| match is_large(name) {
+        true => sha256(content),
+        false => git_hash(content),
+    };
+    let hashes: BTreeSet<String> = setting.server.files(|files| files.iter().map(hash).collect());
+    assert_eq!(blobs(&setting), hashes);
     let downloads = |request: &Request| request.method == "GET" && request.path.ends_with(UNET);
     let large = setting.server.requests().into_iter().filter(|request| request.large);
     assert_eq!(large.filter(downloads).count(), 1, "commits share what they have in common");

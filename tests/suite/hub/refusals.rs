@@ -3,12 +3,14 @@
 use std::fs;
 
 use sd_core::{
-    Error, ModelError,
-    hub::{HubError, HubOptions, Token},
+    Error, LoadOptions, ModelError,
+    backend::Cpu,
+    hub::{Hub, HubError, HubOptions, Token},
     sd_nn::checkpoint::CheckpointError,
 };
 
 use super::{MODEL, Setting, UNET, incomplete};
+use crate::common::fixture;
 
 /// The error of a request for a model, and its text.
 fn refused(setting: &Setting, options: HubOptions, model: &str) -> (HubError, String) {
@@ -110,6 +112,16 @@ fn what_arrives_broken_is_not_kept() {
 }
 
 #[test]
+fn what_nobody_would_read_is_not_downloaded() {
+    let setting = Setting::new();
+    setting.server.change(|state| state.size = Some(1 << 40));
+    let (error, text) = refused(&setting, setting.options(), MODEL);
+    assert!(matches!(error, HubError::TooLarge { size: Some(_), .. }), "{error:?}");
+    assert!(text.contains("model_index.json") && text.contains("1099511627776"), "{text}");
+    assert!(setting.sent().is_empty() && !setting.in_cache("blobs").exists());
+}
+
+#[test]
 fn offline_mode_names_what_is_missing() {
     let setting = Setting::new();
     let offline = || setting.options().offline(true);
@@ -170,4 +182,20 @@ fn foreign_models_are_refused_at_once() {
     assert!(matches!(error, Error::Model(ModelError::ComponentClass { component: "unet", .. })));
     let error = change("\"StableDiffusionPipeline\"", "\"FluxPipeline\"");
     assert!(matches!(error, Error::Model(ModelError::Class { .. })), "{error}");
+}
+
+/// A text encoder that has no place in a model is told before its weights come.
+#[test]
+fn what_cannot_be_replaced_is_told_at_once() {
+    let setting = Setting::of(&fixture("tiny-sdxl-refiner"));
+    let other = fixture("tiny-sd1/text_encoder");
+    let loading = LoadOptions::<Cpu>::default().text_encoder(other);
+    let hub = Hub::new(setting.options());
+    let error = hub.fetch(&MODEL.parse().unwrap(), &loading).unwrap_err();
+    assert!(
+        matches!(&error, Error::Model(ModelError::MissingComponent { component, .. })
+            if *component == "text_encoder"),
+        "{error}"
+    );
+    assert!(setting.server.requests().iter().all(|request| !request.large));
 }

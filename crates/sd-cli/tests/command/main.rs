@@ -30,7 +30,14 @@ fn fixture(name: &str) -> PathBuf {
 /// `sd`, which asks nothing of the Hub and knows nothing of the user's cache and token.
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sd"));
-    for variable in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH"] {
+    for variable in [
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_TOKEN",
+        "HUGGING_FACE_HUB_TOKEN",
+        "HF_TOKEN_PATH",
+        "TRANSFORMERS_OFFLINE",
+    ] {
         command.env_remove(variable);
     }
     command.env("HF_HOME", "no/such/cache").env("HF_HUB_OFFLINE", "1").env("NO_PROXY", "127.0.0.1");

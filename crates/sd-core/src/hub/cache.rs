@@ -10,12 +10,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
-use super::{HubError, HubModel, names::is_commit};
+use super::{
+    HubError, HubModel,
+    files::{copy, create_parent, open_own, symlink, write},
+    names::is_commit,
+};
 
 /// A repository's part of the cache.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl RepositoryCache {
     /// The commit that a revision is, or was when the Hub was last asked.
     pub(super) fn commit_of(&self, revision: &str) -> Option<String> {
         if is_commit(revision) {
-            return Some(revision.to_owned());
+            return Some(revision.to_ascii_lowercase());
         }
         let text = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
         Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
@@ -74,8 +78,15 @@ impl RepositoryCache {
     pub(super) fn lock(&self, hash: &str) -> Result<File, HubError> {
         let path = self.locks.join(format!("{hash}.lock"));
         create_parent(&path)?;
-        let file = File::create(&path).map_err(HubError::io("create", &path))?;
-        if let Err(error) = file.lock() {
+        let file = open_own(&path).map_err(HubError::io("create", &path))?;
+        let locked = file.try_lock().or_else(|error| match error {
+            TryLockError::WouldBlock => {
+                tracing::info!("waiting for another process, which has {}", path.display());
+                file.lock()
+            }
+            TryLockError::Error(error) => Err(error),
+        });
+        if let Err(error) = locked {
             tracing::debug!("{}: no locks here: {error}", path.display());
         }
         Ok(file)
@@ -84,18 +95,25 @@ impl RepositoryCache {
     /// Brings a content that is there into a commit's directory.
     pub(super) fn link(&self, hash: &str, commit: &str, name: &str) -> Result<PathBuf, HubError> {
         let (blob, path) = (self.blob(hash), self.snapshot(commit).join(name));
+        // Another process may have brought it while this one waited.
+        if path.is_file() {
+            return Ok(path);
+        }
         create_parent(&path)?;
         // A link to a content that was deleted.
         let _ = fs::remove_file(&path);
+        // Or it is as fast where there are no locks.
+        let forgiven = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists if path.is_file() => Ok(()),
+            _ => Err(error),
+        };
         let up = "../".repeat(2 + name.matches('/').count());
-        let linked = symlink(Path::new(&format!("{up}blobs/{hash}")), &path)
-            .or_else(|_| fs::hard_link(&blob, &path))
-            .or_else(|_| fs::copy(&blob, &path).map(drop));
-        match linked {
-            // Another process may have been faster.
-            Err(error) if !path.is_file() => Err(HubError::io("link", path)(error)),
-            _ => Ok(path),
-        }
+        symlink(Path::new(&format!("{up}blobs/{hash}")), &path)
+            .or_else(forgiven)
+            .or_else(|_| fs::hard_link(&blob, &path).or_else(forgiven))
+            .or_else(|_| copy(&blob, &path).or_else(forgiven))
+            .map_err(HubError::io("link", &path))?;
+        Ok(path)
     }
 }
 
@@ -111,40 +129,6 @@ fn collect(directory: &Path, before: &str, names: &mut BTreeSet<String>) {
             names.insert(name);
         }
     }
-}
-
-/// Creates the directory that a file is to be in.
-pub(super) fn create_parent(path: &Path) -> Result<(), HubError> {
-    let parent = path.parent().unwrap_or(path);
-    fs::create_dir_all(parent).map_err(HubError::io("create", parent))
-}
-
-/// Writes a small file at one go, so that nobody reads a half.
-fn write(path: &Path, text: &str) -> Result<(), HubError> {
-    create_parent(path)?;
-    let failed = || HubError::io("write", path);
-    let parent = path.parent().unwrap_or(path);
-    let mut file = tempfile::NamedTempFile::new_in(parent).map_err(failed())?;
-    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed())?;
-    file.persist(path).map_err(|error| failed()(error.error))?;
-    Ok(())
-}
-
-#[cfg(unix)]
-fn symlink(target: &Path, link: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, link)
-}
-
-/// Takes a right that few accounts have.
-#[cfg(windows)]
-fn symlink(target: &Path, link: &Path) -> io::Result<()> {
-    let target = target.to_string_lossy().replace('/', "\\");
-    std::os::windows::fs::symlink_file(target, link)
-}
-
-#[cfg(not(any(unix, windows)))]
-fn symlink(_: &Path, _: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
@@ -173,9 +157,27 @@ mod tests {
             assert!(cache.names(COMMIT).is_empty(), "links that lead nowhere are no files");
             write(&blob, "again").unwrap();
         }
+        let path = cache.link("hash", COMMIT, "top.json").unwrap();
+        assert!(path.is_file());
+        // What another process made meanwhile stays.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another's").unwrap();
         cache.link("hash", COMMIT, "top.json").unwrap();
-        drop(cache.lock("hash").unwrap());
-        assert!(scratch.path().join(".locks/models--a--b/hash.lock").is_file());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
+    }
+
+    #[test]
+    fn a_content_is_locked_once_and_its_lock_not_emptied() {
+        let scratch = tempfile::tempdir().unwrap();
+        let cache = RepositoryCache::new(scratch.path(), &"a/b".parse().unwrap());
+        let path = scratch.path().join(".locks/models--a--b/hash.lock");
+        write(&path, "another's").unwrap();
+        let lock = cache.lock("hash").unwrap();
+        let second = File::open(&path).unwrap();
+        assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(lock);
+        second.try_lock().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "another's");
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! One file, from the Hub into the cache.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    thread,
-    time::Duration,
 };
 
+use sd_nn::{checkpoint::has_weights_name, config::MAX_JSON_BYTES};
 use sha2::{Digest, Sha256};
 
 use super::{
     HubError, HubOptions, Transfer,
-    cache::{RepositoryCache, create_parent},
+    cache::RepositoryCache,
+    files::{create_parent, length, open_own},
     remote::{Announced, Arriving, Remote},
+    retry::retrying,
 };
 
 /// What is read at once.
 const CHUNK: usize = 256 << 10;
+
+/// More than a file of weights has whose size nobody says.
+const WEIGHTS: u64 = 64 << 30;
 
 /// A file of a commit that is not in the cache yet.
 pub(super) struct Download<'a> {
@@ -32,37 +36,62 @@ impl Download<'_> {
     pub(super) fn run(&self) -> Result<PathBuf, HubError> {
         let HubOptions { retries, .. } = *self.remote.options;
         let announced = retrying(retries, || self.remote.announced(self.commit, self.name))?;
+        // Nothing would read it.
+        if announced.size.is_some_and(|size| size > MAX_JSON_BYTES) && !self.is_weights() {
+            return Err(self.too_large(announced.size));
+        }
         let blob = self.cache.blob(&announced.hash);
         create_parent(&blob)?;
         let _lock = self.cache.lock(&announced.hash)?;
-        // Another process may have brought it while this one waited, and other commits may share it.
-        if !blob.is_file() {
-            let incomplete = blob.with_file_name(format!("{}.incomplete", announced.hash));
-            retrying(retries, || self.receive(&incomplete, announced.size))?;
-            self.check(&incomplete, &announced)?;
-            fs::rename(&incomplete, &blob).map_err(HubError::io("rename", &incomplete))?;
+        // Another process may have brought it while this one waited, and other commits may share it. One of another length
+        // was cut by a full disk or a crash.
+        let found = fs::metadata(&blob).ok().filter(fs::Metadata::is_file);
+        if found.is_none_or(|found| announced.size.is_some_and(|size| size != found.len())) {
+            self.bring(&announced, &blob)?;
         }
         self.cache.link(&announced.hash, self.commit, self.name)
+    }
+
+    /// Receives it, and makes it a content of the cache.
+    fn bring(&self, announced: &Announced, blob: &Path) -> Result<(), HubError> {
+        let incomplete = blob.with_file_name(format!("{}.incomplete", announced.hash));
+        let mut went_on = false;
+        let mut receive = || {
+            went_on |= length(&incomplete) > 0;
+            self.receive(&incomplete, announced.size)
+        };
+        retrying(self.remote.options.retries, &mut receive)?;
+        match self.check(&incomplete, announced) {
+            // What was there before may have been the broken part. The check has deleted it.
+            Err(HubError::Corrupt { .. }) if went_on => {
+                retrying(self.remote.options.retries, || {
+                    self.receive(&incomplete, announced.size)
+                })?;
+                self.check(&incomplete, announced)?;
+            }
+            other => other?,
+        }
+        // A name in the cache says that all of it is there, after a crash as well.
+        let synced = open_own(&incomplete).and_then(|file| file.sync_all());
+        synced.map_err(HubError::io("write", &incomplete))?;
+        fs::rename(&incomplete, blob).map_err(HubError::io("rename", &incomplete))
     }
 
     /// Receives what is missing of it.
     fn receive(&self, incomplete: &Path, size: Option<u64>) -> Result<(), HubError> {
         let failed = |action| HubError::io(action, incomplete);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(incomplete)
-            .map_err(failed("open"))?;
+        let mut file = open_own(incomplete).map_err(failed("open"))?;
         let mut there = file.seek(SeekFrom::End(0)).map_err(failed("read"))?;
-        if size.is_some_and(|size| there >= size) {
-            // All of it; or more, which the check refuses.
+        if Some(there) == size {
             return Ok(());
+        }
+        // More than all of it is no part of it.
+        if size.is_some_and(|size| there > size) {
+            there = emptied(&mut file).map_err(failed("write"))?;
         }
         let arriving = self.remote.open(self.commit, self.name, there)?;
         if arriving.from != there {
-            file.set_len(0).map_err(failed("write"))?;
-            there = file.seek(SeekFrom::Start(0)).map_err(failed("write"))?;
+            there = emptied(&mut file).map_err(failed("write"))?;
         }
         let progress = self.remote.options.progress.as_deref();
         if let Some(progress) = progress {
@@ -88,8 +117,9 @@ impl Download<'_> {
             expected: size,
             problem,
         };
+        let limit = size.unwrap_or_else(|| self.limit());
         let mut buffer = vec![0; CHUNK];
-        loop {
+        while there <= limit {
             let count = match arriving.reader.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
@@ -101,13 +131,14 @@ impl Download<'_> {
             if let Some(progress) = self.remote.options.progress.as_deref() {
                 progress.advance(count as u64);
             }
-            // No server fills the disk with more than it announced; the check refuses what there is.
-            if size.is_some_and(|size| there > size) {
-                break;
-            }
         }
+        // No server fills the disk. What is more than was announced is refused by the check.
         match size {
             Some(size) if there < size => Err(interrupted(there, "it was closed".to_owned())),
+            None if there > limit => {
+                fs::remove_file(incomplete).map_err(HubError::io("delete", incomplete))?;
+                Err(self.too_large(None))
+            }
             _ => Ok(()),
         }
     }
@@ -131,6 +162,19 @@ impl Download<'_> {
             }
         }
     }
+
+    fn is_weights(&self) -> bool {
+        has_weights_name(self.name)
+    }
+
+    fn too_large(&self, size: Option<u64>) -> HubError {
+        HubError::TooLarge { file: self.name.to_owned(), size, limit: self.limit() }
+    }
+
+    /// How long it may be, if nobody says how long it is.
+    fn limit(&self) -> u64 {
+        if self.is_weights() { WEIGHTS } else { MAX_JSON_BYTES }
+    }
 }
 
 /// How far a file is.
@@ -139,21 +183,10 @@ struct Position {
     size: Option<u64>,
 }
 
-/// Tries again while the Hub is out of order: at once, then after pauses that grow.
-fn retrying<T>(
-    retries: usize,
-    mut attempt: impl FnMut() -> Result<T, HubError>,
-) -> Result<T, HubError> {
-    let mut pause = Duration::ZERO;
-    for _ in 0..retries {
-        match attempt() {
-            Err(error) if error.is_outage() => tracing::debug!("{error}"),
-            other => return other,
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).max(Duration::from_secs(1));
-    }
-    attempt()
+/// Begins a file anew, at position 0.
+fn emptied(file: &mut File) -> io::Result<u64> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))
 }
 
 fn is_sha256(hash: &str) -> bool {
@@ -176,22 +209,6 @@ fn sha256(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_outages_are_tried_again() {
-        let mut attempts = 0;
-        let status = |status| HubError::Status { url: "u".to_owned(), status };
-        let result: Result<(), _> = retrying(1, || {
-            attempts += 1;
-            Err(status(503))
-        });
-        assert!(result.is_err() && attempts == 2);
-        let result: Result<(), _> = retrying(5, || {
-            attempts += 1;
-            Err(status(418))
-        });
-        assert!(result.is_err() && attempts == 3);
-    }
 
     #[test]
     fn hashes_are_those_of_sha256() {

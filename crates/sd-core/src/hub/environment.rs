@@ -16,8 +16,10 @@ impl HubOptions {
     /// - `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else `~/.cache/huggingface/hub` (`XDG_CACHE_HOME` for `~/.cache`);
     /// - `HF_TOKEN`, else the file that `HF_TOKEN_PATH` names, else `token` in `HF_HOME`, where `hf auth login` puts it;
     ///   `HF_HUB_DISABLE_IMPLICIT_TOKEN` leaves it out;
-    /// - `HF_ENDPOINT`, `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`), `HF_HUB_DOWNLOAD_TIMEOUT` in seconds;
-    /// - the proxies of `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// - `HF_ENDPOINT`, `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`, if that is not set), `HF_HUB_DOWNLOAD_TIMEOUT` in whole
+    ///   seconds;
+    /// - the proxy of the first that is set of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY`, of HTTP or SOCKS, but for the hosts
+    ///   of `NO_PROXY`.
     ///
     /// # Errors
     /// When nothing names a place for the cache.
@@ -27,6 +29,8 @@ impl HubOptions {
         Ok(options)
     }
 }
+
+const TIMEOUT: &str = "HF_HUB_DOWNLOAD_TIMEOUT";
 
 /// What variables say; empty ones say nothing.
 fn read(
@@ -49,10 +53,16 @@ fn read(
     if let Some(endpoint) = text("HF_ENDPOINT") {
         options = options.endpoint(&endpoint);
     }
-    if let Some(seconds) = text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|text| text.parse().ok()) {
-        options = options.timeout(Duration::from_secs(seconds));
+    if let Some(text) = text(TIMEOUT) {
+        match text.trim().parse() {
+            Ok(seconds) => options = options.timeout(Duration::from_secs(seconds)),
+            Err(error) => tracing::warn!("{TIMEOUT} is `{text}`, and no whole seconds: {error}"),
+        }
     }
-    options.offline = is_on("HF_HUB_OFFLINE") || is_on("TRANSFORMERS_OFFLINE");
+    // The second has no say where the first has spoken.
+    options.offline = text("HF_HUB_OFFLINE")
+        .or_else(|| text("TRANSFORMERS_OFFLINE"))
+        .is_some_and(|value| is_true(&value));
     if !is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN") {
         let file = path("HF_TOKEN_PATH").or_else(|| Some(hugging_face?.join("token")));
         options.token = text("HF_TOKEN")
@@ -112,11 +122,20 @@ mod tests {
                 && of(&[("TRANSFORMERS_OFFLINE", "yes")]).offline
         );
         assert!(!of(&[("HF_HUB_OFFLINE", "0")]).offline);
+        assert!(!of(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]).offline);
+        assert!(of(&[("HF_HUB_OFFLINE", ""), ("TRANSFORMERS_OFFLINE", "1")]).offline);
         let other = of(&[("HF_ENDPOINT", "http://a.b/"), ("HF_HUB_DOWNLOAD_TIMEOUT", "3")]);
         assert_eq!(
             (other.endpoint.as_str(), other.timeout),
             ("http://a.b", Duration::from_secs(3))
         );
+    }
+
+    #[test]
+    fn timeouts_are_such_as_can_be_waited_for() {
+        let timeout = |text: &str| of(&[(TIMEOUT, text)]).timeout.as_secs();
+        assert_eq!((timeout("0"), timeout("18446744073709551615")), (1, 24 * 60 * 60));
+        assert_eq!((timeout("soon"), timeout("-1"), timeout(" 7 ")), (10, 10, 7));
     }
 
     #[test]

@@ -120,6 +120,14 @@ pub enum HubError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What the options say makes no request: an address that is none, a token with a line break in it.
+    #[error("{url} cannot be asked for: {problem}")]
+    Request {
+        /// What was to be asked for.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Another status than those above.
     #[error("{url} answers with status {status}, expected a file or a list of files")]
     Status {
@@ -127,6 +135,8 @@ pub enum HubError {
         url: String,
         /// Which status.
         status: u16,
+        /// Whose it is.
+        server: Server,
     },
     /// An answer that is none of the Hub's.
     #[error("{url} answers as the Hub does not: {problem}")]
@@ -135,6 +145,16 @@ pub enum HubError {
         url: String,
         /// What is wrong.
         problem: String,
+    },
+    /// A file that is longer than such a file may be. It is not downloaded.
+    #[error("such a file as {file} may have {limit} bytes, and it has {}", more(*.size))]
+    TooLarge {
+        /// Which file.
+        file: String,
+        /// How many bytes it has, if the Hub said so before it sent more than it may have.
+        size: Option<u64>,
+        /// How many it may have.
+        limit: u64,
     },
     /// The connection broke. What has arrived is kept.
     #[error(
@@ -163,7 +183,8 @@ pub enum HubError {
         /// What was expected.
         expected: String,
     },
-    /// A name that would lead out of the cache, or that no file can have on some operating system.
+    /// A name that would lead out of the cache here or on another operating system: `..`, a backslash, a colon, a control
+    /// character.
     #[error(
         "{repository} names a file `{name}`, which is no plain path inside of its folder; nothing of it is loaded"
     )]
@@ -195,6 +216,16 @@ pub enum Token {
     None,
 }
 
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Server {
+    /// The Hub.
+    Hub,
+    /// Another server, to which the Hub redirects for large files.
+    Other,
+}
+
 impl HubError {
     pub(super) fn io(
         action: &'static str,
@@ -208,6 +239,8 @@ impl HubError {
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Interrupted { .. } => true,
+            // Addresses of other servers are good for minutes, and the Hub gives new ones.
+            Self::Status { status: 403, server: Server::Other, .. } => true,
             Self::Status { status, .. } => *status == 408 || *status == 429 || *status >= 500,
             _ => false,
         }
@@ -247,6 +280,10 @@ fn variants(available: &[String]) -> String {
         [] => "only plain ones".to_owned(),
         available => format!("only {}", available.join(", ")),
     }
+}
+
+fn more(size: Option<u64>) -> String {
+    size.map_or_else(|| "more".to_owned(), |size| size.to_string())
 }
 
 fn bytes(count: Option<u64>) -> String {

@@ -21,6 +21,7 @@ mod cache;
 mod download;
 mod environment;
 mod error;
+mod files;
 mod model;
 mod names;
 mod needs;
@@ -28,6 +29,8 @@ mod options;
 mod progress;
 mod remote;
 mod repository;
+mod requests;
+mod retry;
 mod url;
 
 use std::{fmt, path::PathBuf};
@@ -38,7 +41,7 @@ use crate::{Error, LoadOptions};
 use needs::Needs;
 use repository::Repository;
 
-pub use error::{HubError, Token};
+pub use error::{HubError, Server, Token};
 pub use model::HubModel;
 pub use options::HubOptions;
 pub use progress::{DownloadProgress, Transfer};
@@ -53,7 +56,7 @@ pub struct Hub {
 impl Hub {
     /// With options of one's own.
     pub fn new(options: HubOptions) -> Self {
-        Self { agent: remote::agent(&options), options }
+        Self { agent: requests::agent(&options), options }
     }
 
     /// As the environment says: [`HubOptions::from_env`].
@@ -83,17 +86,24 @@ impl Hub {
         if self.options.offline {
             return cached();
         }
-        match Repository::online(self, model) {
-            Ok(repository) => needs.get(&repository, model.file()),
-            Err(error) if error.is_outage() => match cached() {
+        match self.download(model, needs) {
+            // The commit that the cache has may be another one than that of which files are missing now.
+            Err(Error::Hub(error)) if error.is_outage() => match cached() {
                 Ok(path) => {
                     tracing::warn!("{error}; {model} is taken from the cache");
                     Ok(path)
                 }
                 Err(_) => Err(error.into()),
             },
-            Err(error) => Err(error.into()),
+            other => other,
         }
+    }
+
+    fn download(&self, model: &HubModel, needs: Needs<'_>) -> Result<PathBuf, Error> {
+        let repository = Repository::online(self, model)?;
+        let path = needs.get(&repository, model.file())?;
+        repository.remember();
+        Ok(path)
     }
 }
 

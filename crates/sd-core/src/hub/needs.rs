@@ -78,6 +78,10 @@ impl<'a> Needs<'a> {
         let index = ModelIndex::open(&directory)?;
         index.check_class()?;
         let mut components = index.needed();
+        // There has to be one to replace.
+        if self.other_text_encoder && !components.contains(&"text_encoder") {
+            components.push("text_encoder");
+        }
         components.retain(|component| !(self.other_vae && *component == "vae"));
         if let Some(component) = components.iter().find(|component| !index.has(component)) {
             return Err(ModelError::MissingComponent { path: directory, component }.into());

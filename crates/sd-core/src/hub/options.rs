@@ -2,10 +2,13 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use super::DownloadProgress;
+use super::{DownloadProgress, url::shown};
 
 /// The Hub itself.
 pub(super) const ENDPOINT: &str = "https://huggingface.co";
+
+/// Shorter times are mistakes of their unit, and longer ones overflow clocks.
+const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
 
 /// How the Hub is asked, and where its files are kept. [`from_env`](Self::from_env) reads what Hugging Face's own tools read.
 #[derive(Clone)]
@@ -19,9 +22,10 @@ pub struct HubOptions {
     pub token: Option<String>,
     /// Whether the cache has to do, and nothing is asked of the Hub. Default: it is asked.
     pub offline: bool,
-    /// How often a file is tried again that did not arrive whole, each time from where it stopped. Default: 5.
+    /// How often a file is tried again of which nothing more arrived, each time from where it stopped. Default: 5.
     pub retries: usize,
-    /// How long nothing may arrive before a connection counts as broken. Default: 10 seconds.
+    /// How long nothing may arrive before a connection counts as broken, from a second to a day. An answer may begin 30
+    /// seconds after its request, if that is longer. Default: 10 seconds.
     pub timeout: Duration,
     /// Who watches downloads. Default: nobody.
     pub progress: Option<Arc<dyn DownloadProgress>>,
@@ -68,10 +72,17 @@ impl HubOptions {
         self
     }
 
-    /// Sets how long nothing may arrive.
+    /// Sets how long nothing may arrive: at least a second, at most a day.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self.timeout = self.waiting();
         self
+    }
+
+    /// The timeout, whatever was written into its field.
+    pub(super) fn waiting(&self) -> Duration {
+        let (shortest, longest) = TIMEOUTS;
+        self.timeout.clamp(shortest, longest)
     }
 
     /// Sets who watches.
@@ -85,12 +96,34 @@ impl fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Logs are no place for a token, nor for the password of a proxy.
         f.debug_struct("HubOptions")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &shown(&self.endpoint))
             .field("cache", &self.cache)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
             .field("retries", &self.retries)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_do_not_have_passwords() {
+        let options = HubOptions::new("c").endpoint("https://ada:word@hub.co/").token("hf_x");
+        let text = format!("{options:?}");
+        assert!(
+            text.contains("https://hub.co") && !text.contains("word") && !text.contains("hf_x")
+        );
+    }
+
+    #[test]
+    fn timeouts_do_not_overflow() {
+        let mut options = HubOptions::new("c").timeout(Duration::MAX);
+        assert_eq!(options.timeout, TIMEOUTS.1);
+        options.timeout = Duration::ZERO;
+        assert_eq!(options.waiting(), TIMEOUTS.0);
     }
 }

@@ -9,6 +9,7 @@ use super::{
     cache::RepositoryCache,
     download::Download,
     remote::{Listing, Remote},
+    retry::retrying,
 };
 
 /// A revision of a repository: at the Hub, or what the cache has of it.
@@ -25,10 +26,19 @@ impl<'a> Repository<'a> {
     /// Asks the Hub.
     pub(super) fn online(hub: &'a Hub, model: &'a HubModel) -> Result<Self, HubError> {
         let remote = Remote { agent: &hub.agent, options: &hub.options, model };
-        let Listing { commit, names } = remote.listing()?;
         let cache = RepositoryCache::new(&hub.options.cache, model);
-        cache.remember(model.revision(), &commit);
+        // Where the cache may do, nobody waits for a Hub that is far away.
+        let is_cached = cache
+            .commit_of(model.revision())
+            .is_some_and(|commit| cache.snapshot(&commit).is_dir());
+        let retries = hub.options.retries.min(if is_cached { 1 } else { usize::MAX });
+        let Listing { commit, names } = retrying(retries, || remote.listing())?;
         Ok(Self { model, cache, commit, names: names.into_iter().collect(), remote: Some(remote) })
+    }
+
+    /// Remembers for offline mode which commit the revision is, when all that is needed of it is there.
+    pub(super) fn remember(&self) {
+        self.cache.remember(self.model.revision(), &self.commit);
     }
 
     /// Looks into the cache.
